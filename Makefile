@@ -1,0 +1,50 @@
+# Every target does its own set-up (Debian packages, virtual environment, compile) and may be repeated at will.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.built
+CORE   := $(wildcard src/fastha/_core/*.pyx src/fastha/_core/*.pxd src/fastha/_core/c/*.[ch]) setup.py pyproject.toml
+
+.PHONY: build demo test test-c lint bench bench-quick clean
+
+build: $(STAMP)
+
+$(STAMP): $(CORE)
+	@tools/debian-setup build
+	@test -x $(BIN)/python || { echo "making the virtual environment $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing what fastha needs and compiling its core"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade "pip>=23" "setuptools>=69" wheel "Cython>=3.0.10"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[checks,metrics,mail,test,lint]"
+	@touch $@
+
+demo: build
+	@tools/debian-setup demo
+	@$(BIN)/fastha lab demo
+
+test: build test-c
+	@tools/debian-setup test
+	$(BIN)/python -m pytest
+
+test-c:
+	@tools/debian-setup test
+	@cmake -S . -B build/cmake -DCMAKE_BUILD_TYPE=Debug -DFASTHA_SANITIZE=address,undefined >/dev/null
+	@cmake --build build/cmake -j 2
+	ctest --test-dir build/cmake --output-on-failure
+
+lint: build
+	@tools/debian-setup lint
+	$(BIN)/ruff check src tests bench setup.py
+	$(BIN)/ruff format --check src tests bench setup.py
+	$(BIN)/mypy
+	$(BIN)/cython-lint src/fastha/_core/*.pyx
+	$(BIN)/lint-imports
+	clang-format-14 --dry-run --Werror src/fastha/_core/c/*.[ch] tests/c/*.[ch]
+
+bench: build
+	@tools/debian-setup bench
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf build dist $(VENV) src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
+	rm -f src/fastha/_core/*.c

@@ -1,0 +1,49 @@
+"""Builds the compiled core. Everything declarative is in pyproject.toml.
+
+Each Cython module links the C files it names below; the same C files are built by CMakeLists.txt for C tests,
+sanitizers and fuzzers. Set FASTHA_DEBUG=1 for an unoptimised build with assertions.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+CORE = Path("src/fastha/_core")
+DEBUG = os.environ.get("FASTHA_DEBUG") == "1"
+
+CFLAGS = ["-std=gnu11", "-fvisibility=hidden", "-fno-strict-aliasing", "-D_GNU_SOURCE"]
+CFLAGS += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
+
+# Cython module -> the C files under _core/c/ that it is linked with.
+MODULES: dict[str, list[str]] = {
+}
+
+
+def extension(name: str, sources: list[str]) -> Extension:
+    """One extension module: its .pyx and the C files it needs."""
+    return Extension(
+        f"fastha._core.{name}",
+        [str(CORE / f"{name}.pyx"), *(str(CORE / "c" / source) for source in sources)],
+        include_dirs=[str(CORE / "c")],
+        depends=[str(path) for path in sorted((CORE / "c").glob("*.h"))],
+        extra_compile_args=CFLAGS,
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [extension(name, sources) for name, sources in MODULES.items()],
+        compiler_directives={
+            "language_level": 3,
+            "embedsignature": True,
+            "boundscheck": False,
+            "wraparound": False,
+        },
+        include_path=[str(CORE)],
+    ),
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)

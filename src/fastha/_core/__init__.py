@@ -1,0 +1,1 @@
+"""The compiled part: codecs, state machines, timers, rings, the engine. Imports nothing of the Python layers."""

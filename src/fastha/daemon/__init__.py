@@ -1,0 +1,1 @@
+"""The running daemon: start, privileges, signals, reload, control socket."""

@@ -1,0 +1,1 @@
+"""Network-namespace test beds for demos, tests and benchmarks."""

@@ -1,0 +1,1 @@
+"""Health checks, one file per kind."""

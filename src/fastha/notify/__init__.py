@@ -1,0 +1,1 @@
+"""One event type in, many ways out: scripts, FIFOs, mail, webhooks, the journal."""

@@ -1,0 +1,1 @@
+"""Counters, timelines, dumps and metrics."""

@@ -1,0 +1,1 @@
+"""What moves a priority: scripts, files, processes."""
