@@ -1,1 +1,3 @@
-"""Links, addresses, routes, rules, virtual MACs and filters: what the kernel is asked for and how it is read back."""
+"""What the kernel is asked for and how it is read back: links, addresses, routes, rules, virtual MACs,
+filters.
+"""

@@ -1,0 +1,69 @@
+"""What the engine plays: for each thing to be set while master, the message that adds it and the one that
+removes it.
+
+What this is for: everything that needs thought (names, defaults, life times, byte order) is done here,
+before any failure. Nothing here opens a socket. The order of a plan is links, addresses, routes, rules;
+removal goes backwards.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+
+class ObjectKind(enum.IntEnum):
+    """The kinds, in the order in which they are set; removal runs in reverse."""
+
+    LINK = 1
+    """A virtual MAC device: brought up to add, taken down to remove."""
+    ADDRESS = 2
+    ROUTE = 3
+    RULE = 4
+
+
+class PlanObject(msgspec.Struct, frozen=True):
+    """One thing the kernel is asked for."""
+
+    kind: ObjectKind
+    key: tuple[object, ...]
+    """Equal for two wordings of the same thing; what :func:`fastha.net.objects.key_of` finds in a kernel
+    message.
+    """
+    add: bytes
+    """A complete netlink message, sequence 0, without NLM_F_ACK. Of an address it is also the renewal."""
+    remove: bytes
+    family: int
+    """AF_INET, AF_INET6; AF_UNSPEC for links."""
+    ifindex: int
+    """0 for what belongs to no link."""
+    address: bytes
+    """The address, or the destination of a route; empty for links and rules."""
+    prefixlen: int
+    text: str
+    """As an operator would write it: for errors and events."""
+    tracked: bool = True
+    """False for ``no_track``: its removal by somebody else is left alone."""
+
+
+def in_order(objects: Iterable[PlanObject]) -> list[PlanObject]:
+    """The objects in the order they are added; reversed, the order they are removed."""
+    return sorted(objects, key=lambda o: o.kind)
+
+
+class PlanDifference(msgspec.Struct, frozen=True):
+    """What a reload changes: first ``remove`` (already reversed), then ``add``."""
+
+    remove: list[PlanObject]
+    add: list[PlanObject]
+
+
+def difference(running: Sequence[PlanObject], wanted: Sequence[PlanObject]) -> PlanDifference:
+    """What to remove and add so that ``running`` becomes ``wanted``; what is equal in both is not touched."""
+    have = {o.key: o for o in running}
+    want = {o.key: o for o in wanted}
+    gone = [o for o in in_order(running) if o.key not in want or want[o.key].add != o.add]
+    new = [o for o in in_order(wanted) if o.key not in have or have[o.key].add != o.add]
+    return PlanDifference(remove=gone[::-1], add=new)
