@@ -92,10 +92,10 @@ class ServerKind(enum.StrEnum):
 class ServerEvent(msgspec.Struct, frozen=True, kw_only=True, tag="lvs", tag_field="event"):
     """A virtual server gained or lost its quorum, or a real server came up or went down.
 
-    Names are in keepalived's form: `[192.0.2.1]:tcp:80`, `[group]:0`, `FWM 5`. `real_server` is set only for a
-    real server. `by_checker` marks the change of one checker where the server itself did not change (mailed
-    unless no_checker_emails; not a FIFO line). `smtp_alert` is the setting of the server it is about, with
-    defaults applied.
+    Names are in keepalived's form: `[192.0.2.1]:tcp:80`, `[group]:0`, `FWM 5`. `real_server` is set only
+    for a real server. `by_checker` marks the change of one checker where the server itself did not change
+    (mailed unless no_checker_emails; not a FIFO line). `smtp_alert` is the setting of the server it is
+    about, with defaults applied.
     """
 
     kind: ServerKind

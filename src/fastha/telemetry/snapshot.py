@@ -241,7 +241,8 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DaemonSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything at one moment. `wall` is seconds since the epoch; `settings` are global ones worth showing."""
+    """Everything at one moment. `wall` is seconds since the epoch; `settings` are global ones worth
+    showing."""
 
     wall: float = 0.0
     started: float = 0.0
