@@ -29,7 +29,7 @@ class PlanObject(msgspec.Struct, frozen=True):
 
     kind: ObjectKind
     key: tuple[object, ...]
-    """Equal for two wordings of the same thing; what :func:`fastha.net.objects.key_of` finds in a kernel
+    """Equal for two wordings of the same thing; what :func:`fastha.net.keys.key_of` finds in a kernel
     message.
     """
     add: bytes

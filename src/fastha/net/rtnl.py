@@ -1,10 +1,10 @@
-"""rtnetlink messages for links, addresses and policy rules, built and read with ``struct``.
+"""rtnetlink messages for links and addresses, built and read with ``struct``.
 
 What this is for: the exact bytes that the engine plays at a failover, and those the main thread uses to
 make devices. Every builder returns one complete message with sequence 0 and without NLM_F_ACK: whoever
 sends it patches both. Nothing here opens a socket or looks a name up. Routes are in
 :mod:`fastha.net.routes`. Layout: rtnetlink(7), RFC 3549 section 3, and the kernel's exported headers
-(if_addr.h, if_link.h, fib_rules.h).
+(if_addr.h, if_link.h).
 """
 
 from __future__ import annotations
@@ -80,32 +80,8 @@ IFA_F_MANAGETEMPADDR = 0x100
 IFA_F_NOPREFIXROUTE = 0x200
 IFA_F_MCAUTOJOIN = 0x400
 
-FRA_DST, FRA_SRC, FRA_IIFNAME, FRA_GOTO, FRA_PRIORITY, FRA_FWMARK, FRA_FLOW, FRA_TUN_ID = (
-    1,
-    2,
-    3,
-    4,
-    6,
-    10,
-    11,
-    12,
-)
-FRA_SUPPRESS_IFGROUP, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, FRA_FWMASK, FRA_OIFNAME = 13, 14, 15, 16, 17
-FRA_L3MDEV, FRA_UID_RANGE, FRA_PROTOCOL, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE = (
-    19,
-    20,
-    21,
-    22,
-    23,
-    24,
-)
-FR_ACT_UNSPEC, FR_ACT_TO_TBL, FR_ACT_GOTO, FR_ACT_NOP = 0, 1, 2, 3
-FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT = 6, 7, 8
-FIB_RULE_INVERT = 2
-
 IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change mask
 IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
-FIB_RULE_HDR = struct.Struct("=BBBBBBBBI")  # family, dst len, src len, tos, table, -, -, action, flags
 _CACHEINFO = struct.Struct("=IIII")
 
 
@@ -189,11 +165,6 @@ def address_dump(family: int = socket.AF_UNSPEC, ifindex: int = 0) -> bytes:
     return message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, IFADDRMSG.pack(family, 0, 0, 0, ifindex))
 
 
-def rule_dump(family: int) -> bytes:
-    """Ask for all policy rules of a family."""
-    return message(RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP, FIB_RULE_HDR.pack(family, *(0,) * 8))
-
-
 def address_add(
     family: int,
     ifindex: int,
@@ -240,85 +211,3 @@ def address_delete(
     body = IFADDRMSG.pack(family, prefixlen, 0, 0, ifindex)
     body += attr(IFA_LOCAL, address) + attr(IFA_ADDRESS, address if peer is None else peer)
     return message(RTM_DELADDR, NLM_F_REQUEST, body)
-
-
-def rule(
-    family: int,
-    *,
-    add: bool,
-    priority: int | None = None,
-    action: int = FR_ACT_TO_TBL,
-    table: int | None = None,
-    src: tuple[bytes, int] | None = None,
-    dst: tuple[bytes, int] | None = None,
-    invert: bool = False,
-    tos: int = 0,
-    fwmark: int | None = None,
-    fwmask: int | None = None,
-    realms: int | None = None,
-    suppress_prefixlength: int | None = None,
-    suppress_ifgroup: int | None = None,
-    iif: str | None = None,
-    oif: str | None = None,
-    goto: int | None = None,
-    tunnel_id: int | None = None,
-    uid_range: tuple[int, int] | None = None,
-    l3mdev: bool = False,
-    ip_protocol: int | None = None,
-    sport: tuple[int, int] | None = None,
-    dport: tuple[int, int] | None = None,
-    protocol: int = PROTOCOL,
-) -> bytes:
-    """Add or delete one policy rule (fib_rules.h); ``src`` and ``dst`` are network bytes and prefix length.
-
-    Two rules that differ only in their protocol are one rule for some kernels, so the protocol is part of
-    a deletion as well: a foreign rule with the same selectors is not touched.
-    """
-    short_table = table if table is not None and table < 256 else 0
-    header = FIB_RULE_HDR.pack(
-        family,
-        dst[1] if dst else 0,
-        src[1] if src else 0,
-        tos,
-        short_table,
-        0,
-        0,
-        action,
-        FIB_RULE_INVERT if invert else 0,
-    )
-    parts = [header]
-    if dst is not None:
-        parts.append(attr(FRA_DST, dst[0]))
-    if src is not None:
-        parts.append(attr(FRA_SRC, src[0]))
-    if iif is not None:
-        parts.append(attr_str(FRA_IIFNAME, iif))
-    if oif is not None:
-        parts.append(attr_str(FRA_OIFNAME, oif))
-    for kind, value in (
-        (FRA_GOTO, goto),
-        (FRA_PRIORITY, priority),
-        (FRA_FWMARK, fwmark),
-        (FRA_FWMASK, fwmask),
-        (FRA_FLOW, realms),
-        (FRA_SUPPRESS_IFGROUP, suppress_ifgroup),
-        (FRA_SUPPRESS_PREFIXLEN, suppress_prefixlength),
-        (FRA_TABLE, table),
-    ):
-        if value is not None:
-            parts.append(attr_u32(kind, value))
-    if tunnel_id is not None:
-        parts.append(attr(FRA_TUN_ID, struct.pack("!Q", tunnel_id)))
-    if uid_range is not None:
-        parts.append(attr(FRA_UID_RANGE, struct.pack("=II", *uid_range)))
-    if l3mdev:
-        parts.append(attr_u8(FRA_L3MDEV, 1))
-    if ip_protocol is not None:
-        parts.append(attr_u8(FRA_IP_PROTO, ip_protocol))
-    if sport is not None:
-        parts.append(attr(FRA_SPORT_RANGE, struct.pack("=HH", *sport)))
-    if dport is not None:
-        parts.append(attr(FRA_DPORT_RANGE, struct.pack("=HH", *dport)))
-    parts.append(attr_u8(FRA_PROTOCOL, protocol))
-    kind, flags = (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL) if add else (RTM_DELRULE, 0)
-    return message(kind, NLM_F_REQUEST | flags, b"".join(parts))
