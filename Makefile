@@ -36,7 +36,7 @@ lint: build
 	$(BIN)/ruff check src tests bench setup.py
 	$(BIN)/ruff format --check src tests bench setup.py
 	$(BIN)/mypy
-	$(BIN)/cython-lint src/fastha/_core/*.pyx
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src/fastha/_core/*.pyx
 	$(BIN)/lint-imports
 	clang-format-14 --dry-run --Werror src/fastha/_core/c/*.[ch] tests/c/*.[ch]
 

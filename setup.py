@@ -21,6 +21,21 @@ CFLAGS += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
 # Cython module -> the C files under _core/c/ that it is linked with.
 MODULES: dict[str, list[str]] = {
     "spawn": ["fh_spawn.c"],
+    "engine": [
+        "fh_digest.c",
+        "fh_engine.c",
+        "fh_engine_nl.c",
+        "fh_engine_out.c",
+        "fh_engine_rx.c",
+        "fh_inet.c",
+        "fh_neigh_codec.c",
+        "fh_node.c",
+        "fh_sock.c",
+        "fh_timer.c",
+        "fh_vrrp_codec.c",
+        "fh_vrrp_fsm.c",
+        "fh_vrrp_receive.c",
+    ],
 }
 
 

@@ -1,1 +1,2 @@
-"""The compiled part: codecs, state machines, timers, rings, the engine. Imports nothing of the Python layers."""
+"""The compiled part: codecs, state machines, timers, rings, the engine. Imports nothing of the Python
+layers."""

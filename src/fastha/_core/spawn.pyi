@@ -17,7 +17,8 @@ def spawn(
 ) -> int:
     """Starts `path` in a process group of its own and returns its process id. The caller reaps it.
 
-    `env` holds NAME=value. A standard descriptor of -1 is /dev/null; every other one is closed. `ids` is (uid,
+    `env` holds NAME=value. A standard descriptor of -1 is /dev/null; every other one is closed. `ids` is
+    (uid,
     gid, supplementary groups) to become. `limits` are (RLIMIT_x, soft, hard), with -1 for infinity. Signals,
     scheduling, nice value, out-of-memory score and ambient capabilities are made ordinary.
 

@@ -1,0 +1,256 @@
+/* The engine: one thread that owns the sockets, the clock and the netlink plan socket, and drives a node with
+ * them.
+ *
+ * The thread never holds the GIL, allocates nothing and takes no lock. Everything it works on is memory that
+ * the main thread prepared and handed down in a command; what it no longer uses it hands back in an event
+ * (RETIRED). Counters and states are written by the engine only and may be read at any time.
+ *
+ * One turn of the loop: wait; read the clock; read every socket that has something (so that what a peer sent
+ * before the deadline is known before the deadline is judged); run the timers; then play what was decided,
+ * most urgent first: adverts, then addresses and routes, then announcements, a bounded portion of each so
+ * that an advert never waits for more than one portion of the others. */
+#ifndef FH_ENGINE_H
+#define FH_ENGINE_H
+
+#include "fh_node.h"
+#include "fh_ring.h"
+#include "fh_vrrp_codec.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* An address, route, rule or link that a master installs: ready-made netlink messages. */
+typedef struct {
+    uint32_t add; /* offset of the message in the plan's octets */
+    uint32_t remove;
+    uint32_t add_len;
+    uint32_t remove_len;
+    uint32_t ifindex; /* addresses and links */
+    fh_addr addr;
+    uint8_t kind; /* enum fh_item_kind */
+    uint8_t family;
+    uint8_t prefixlen;
+    bool renew;   /* carries a lifetime */
+    bool tracked; /* put back when somebody deletes it */
+} fh_item;
+
+enum fh_item_kind { FH_ITEM_LINK = 1, FH_ITEM_ADDRESS, FH_ITEM_ROUTE, FH_ITEM_RULE };
+
+/* What is announced after taking over: one frame, built when the configuration was made. */
+typedef struct {
+    uint32_t ifindex;
+    uint16_t offset; /* of the frame in the configuration's frame octets */
+    uint16_t length;
+    uint32_t pace; /* slot of the pacing group, FH_NO_PACE */
+    uint8_t family;
+    fh_addr addr;
+} fh_announcement;
+#define FH_NO_PACE UINT32_MAX
+
+/* One packet to send for an advert: to the group, or to one unicast peer. */
+typedef struct {
+    fh_vrrp_template packet; /* its buffer lies in the configuration's memory */
+    uint32_t ifindex;
+    fh_addr dst;
+    bool routed; /* unicast: an IP packet for the routing table; otherwise a frame for the interface */
+} fh_shot;
+
+/* An instance's configuration as the engine sees it: immutable but for the packet templates. */
+typedef struct {
+    fh_inst_conf node; /* first: the node knows only this part */
+    fh_vrrp_rx_conf rx;
+    fh_addr source; /* our address in adverts */
+    fh_addr group;  /* multicast destination */
+    uint32_t sock;  /* slot of the receive socket, FH_NO_SOCK while there is none */
+    uint8_t family;
+    uint8_t vrid;
+    bool unicast;
+    uint16_t shots;
+    uint16_t items;
+    uint16_t announcements;
+    fh_shot *shot;
+    const fh_item *item;
+    const fh_announcement *announcement;
+    const uint8_t *plan; /* netlink messages */
+    const uint8_t *frames;
+    uint32_t add_from, add_to;       /* all "add" messages, in order, contiguous */
+    uint32_t remove_from, remove_to; /* all "remove" messages, in reverse order, contiguous */
+    uint32_t renew_from, renew_to;   /* "add" messages of addresses with a lifetime */
+    uint32_t drop_from,
+        drop_to; /* on replacing: removes what the old configuration had and this one has not */
+    bool announce_on_replace;
+} fh_ei_conf;
+#define FH_NO_SOCK UINT32_MAX
+
+enum fh_stat {
+    FH_STAT_ADVERT_RX,
+    FH_STAT_ADVERT_TX,
+    FH_STAT_BECOME_MASTER,
+    FH_STAT_RELEASE_MASTER,
+    FH_STAT_ZERO_RX,
+    FH_STAT_ZERO_TX,
+    FH_STAT_ANNOUNCE_TX,
+    FH_STAT_REPAIRS,
+    FH_STAT_STALLS,
+    FH_STAT_OVERLAPS,
+    FH_STAT_OVERLAP_US,
+    FH_STAT_SEND_ERRORS,
+    FH_STAT_NETLINK_ERRORS,
+    FH_STAT_FOREIGN_CLAIMS,
+    FH_STAT_LATE_US_MAX, /* greatest lateness of an own advert */
+    FH_STATS
+};
+const char *fh_stat_name(int stat);
+
+/* An instance at work in the engine. */
+typedef struct fh_ei {
+    fh_inst node; /* first */
+    const fh_ei_conf *conf;
+    struct fh_ei *next_vrid; /* same VRID on the same socket (unicast) */
+    struct fh_ei *next_out;  /* queue of adverts */
+    struct fh_ei *next_plan;
+    struct fh_ei *next_said; /* queue of announcements */
+    fh_vrrp_rx_state rx;
+    fh_ns advert_out; /* timeline of the last take-over */
+    fh_ns plan_done;
+    fh_ns first_said;
+    fh_ns trouble_told[4]; /* rate limits of events: sending, netlink, lower master, refused packets */
+    fh_ns odd_at, claim_told;
+    uint16_t odd_told; /* oddities of the last accepted advert, told when they change */
+    uint16_t trouble_count;
+    uint16_t repair_item;
+    uint8_t told_reject;
+    bool repair_due;
+    uint16_t say_place;
+    uint8_t say_left; /* rounds still to announce */
+    uint8_t out_priority;
+    uint8_t plan_wanted;                      /* enum plan */
+    bool out_queued, plan_queued, say_queued; /* in which queues it stands */
+    bool sent_ok, timeline_open, stopped_due;
+    _Atomic uint64_t stat[FH_STATS];
+    _Atomic uint32_t reject[FH_VRRP_RX_N];
+    _Atomic uint32_t state_shown; /* state | priority << 8 | master priority << 16 */
+    _Atomic uint32_t faults_shown;
+    _Atomic int64_t changed; /* when the state last changed */
+    _Atomic int64_t heard;   /* when another router was last heard */
+    _Atomic int64_t learned; /* advert interval in force while backup */
+} fh_ei;
+
+enum { FH_SOCK_ARP = 1 };
+
+/* A receive socket of one interface, family and protocol. */
+typedef struct {
+    int fd;
+    uint32_t ifindex;
+    uint8_t family;
+    uint8_t protocol; /* FH_PROTO_VRRP, FH_PROTO_AH; FH_SOCK_ARP, FH_PROTO_ICMP6: foreign claims */
+    bool any_ttl;
+    bool shield;
+    uint32_t slot;
+    fh_ei *by_vrid[256];
+    _Atomic uint64_t packets;
+    _Atomic uint64_t unknown_vrid;
+    _Atomic uint64_t refused[FH_VRRP_RX_N];
+    uint32_t window_refused; /* since the last housekeeping */
+    uint32_t calm;           /* housekeepings without attack */
+} fh_sock;
+
+/* Pacing of announcements on an interface or garp_group. */
+typedef struct {
+    fh_ns arp_gap, na_gap;
+    fh_ns arp_next, na_next;
+} fh_pace;
+
+enum fh_command_type {
+    FH_CMD_SOCK_ADD = 1, /* p: fh_sock */
+    FH_CMD_SOCK_DEL,     /* slot */
+    FH_CMD_INST_ADD,     /* slot, p: fh_ei (zeroed), q: fh_ei_conf */
+    FH_CMD_INST_CONF,    /* slot, q: fh_ei_conf */
+    FH_CMD_INST_STOP,    /* slot, a: graceful */
+    FH_CMD_INST_DEL,     /* slot, once stopped */
+    FH_CMD_INST_TOLD,    /* slot, a: faults to set, b: faults to clear, v: priority delta */
+    FH_CMD_INST_ANNOUNCE,
+    FH_CMD_INST_TAKEOVER,
+    FH_CMD_GROUP,     /* slot, p: members (uint32_t[a]) */
+    FH_CMD_LINK_CONF, /* slot: ifindex, v: up delay, w: down delay */
+    FH_CMD_LINK_SET,  /* slot: ifindex, a: up (polled link state) */
+    FH_CMD_PACE,      /* slot, v: ARP gap, w: NA gap */
+    FH_CMD_STOP_ALL,  /* a: graceful */
+    FH_CMD_WATCH,     /* a: netlink socket that hears of routes and rules */
+    FH_CMD_QUIT,
+};
+
+typedef struct {
+    uint32_t type;
+    uint32_t slot;
+    uint32_t a, b;
+    int64_t v, w;
+    void *p, *q;
+} fh_command;
+
+typedef struct {
+    uint32_t max_instances;
+    uint32_t max_groups;
+    uint32_t max_links;
+    uint32_t max_socks;
+    uint32_t max_paces;
+    uint32_t commands; /* ring sizes, powers of two */
+    uint32_t events;
+    int priority; /* SCHED_FIFO; 0: ordinary scheduling */
+    int cpu;      /* pin to this CPU; -1: anywhere */
+    fh_ns main_timeout;
+} fh_engine_conf;
+
+enum fh_engine_stat {
+    FH_ENGINE_WAKEUPS,
+    FH_ENGINE_TIMERS,
+    FH_ENGINE_LATE_US_MAX,
+    FH_ENGINE_LATE_OVER_1MS,
+    FH_ENGINE_LATE_OVER_10MS,
+    FH_ENGINE_STALLS,
+    FH_ENGINE_EVENTS_LOST,
+    FH_ENGINE_NETLINK_LOST,
+    FH_ENGINE_PACKETS_RX,
+    FH_ENGINE_PACKETS_TX,
+    FH_ENGINE_NETLINK_TX,
+    FH_ENGINE_STATS
+};
+const char *fh_engine_stat_name(int stat);
+
+typedef struct fh_engine fh_engine;
+
+/* Makes an engine and its memory; NULL with errno. Opens its own netlink and send sockets, in the caller's
+ * network namespace. */
+fh_engine *fh_engine_new(const fh_engine_conf *conf);
+/* Starts the thread. Returns 0 or -errno; *warnings gets bits of what was refused though wanted. */
+int fh_engine_start(fh_engine *e, uint32_t *warnings);
+enum { FH_ENGINE_NO_FIFO = 1, FH_ENGINE_NO_MLOCK = 2, FH_ENGINE_NO_AFFINITY = 4 };
+/* After FH_CMD_QUIT: waits for the thread and frees everything. */
+void fh_engine_free(fh_engine *e);
+void fh_engine_join(fh_engine *e);
+
+bool fh_engine_command(fh_engine *e, const fh_command *c);
+bool fh_engine_event(fh_engine *e, fh_event *event);
+int fh_engine_event_fd(const fh_engine *e);
+/* Clears the eventfd's count; call before reading events. */
+void fh_engine_event_ack(fh_engine *e);
+void fh_engine_beat(fh_engine *e);
+uint64_t fh_engine_stat_get(const fh_engine *e, int stat);
+int64_t fh_engine_last_turn(const fh_engine *e);
+
+fh_ns fh_now(void);
+
+/* What may be read of an instance or a socket at any time, from any thread. */
+#define FH_EI_SIZE sizeof(fh_ei)
+uint64_t fh_ei_stat(const fh_ei *ei, int stat);
+uint32_t fh_ei_reject(const fh_ei *ei, int why);
+uint32_t
+fh_ei_state(const fh_ei *ei); /* state, priority and the master's priority, from the lowest octet up */
+uint32_t fh_ei_faults(const fh_ei *ei);
+int64_t fh_ei_changed(const fh_ei *ei);
+int64_t fh_ei_heard(const fh_ei *ei);
+int64_t fh_ei_learned(const fh_ei *ei);
+uint64_t fh_sock_packets(const fh_sock *s);
+uint64_t fh_sock_unknown_vrid(const fh_sock *s);
+uint64_t fh_sock_refused(const fh_sock *s, int why);
+
+#endif

@@ -1,0 +1,123 @@
+/* Inside the engine: what its files share and nobody else sees. */
+#ifndef FH_ENGINE_INT_H
+#define FH_ENGINE_INT_H
+
+#include "fh_engine.h"
+#include "fh_sock.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define FH_RX_BATCH 32
+#define FH_RX_OCTETS 4096
+#define FH_TX_BATCH 128
+#define FH_PLAN_BATCH 32 /* instances in one netlink send: about a millisecond of the kernel's time */
+#define FH_PLAN_OCTETS 65536
+#define FH_HOUSEKEEPING (250 * FH_NS_PER_MSEC)
+
+/* What of an instance's plan is to be played; RELEASE wins over what was queued before it. */
+enum { FH_PLAN_NONE, FH_PLAN_RENEW, FH_PLAN_ACQUIRE, FH_PLAN_RELEASE };
+
+typedef struct {
+    fh_ei *first, *last;
+} fh_queue;
+
+typedef struct {
+    struct mmsghdr msg[FH_RX_BATCH];
+    struct iovec iov[FH_RX_BATCH];
+    struct sockaddr_storage from[FH_RX_BATCH];
+    _Alignas(64) uint8_t control[FH_RX_BATCH][256];
+    _Alignas(64) uint8_t data[FH_RX_BATCH][FH_RX_OCTETS];
+} fh_rx_buffers;
+
+typedef struct {
+    struct mmsghdr msg[FH_TX_BATCH];
+    struct iovec iov[FH_TX_BATCH];
+    struct sockaddr_storage to[FH_TX_BATCH];
+    fh_ei *owner[FH_TX_BATCH];
+    _Alignas(8) uint8_t control[FH_TX_BATCH][64];
+    unsigned count;
+    int fd;
+} fh_tx_batch;
+
+struct fh_engine {
+    fh_node node;
+    fh_engine_conf conf;
+    fh_ring commands;
+    fh_ring events;
+    fh_queue out;       /* adverts to send */
+    fh_queue plan;      /* netlink to play */
+    fh_queue say_first; /* announcements to send: first rounds */
+    fh_queue say;       /* and later ones */
+    fh_sock **socks;
+    fh_pace *paces;
+    fh_ns next_say; /* pacing: when the head of the queue may go on */
+    fh_ns next_housekeeping;
+    fh_ns clock_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC at the last turn */
+    fh_ns boot_offset;  /* CLOCK_BOOTTIME - CLOCK_MONOTONIC */
+    fh_ns event_told;
+    int epoll;
+    int command_fd;
+    int event_fd;
+    int packet_fd;
+    int raw4_fd, raw6_fd;
+    int plan_fd;    /* netlink: plans */
+    int monitor_fd; /* netlink: links, addresses */
+    int route_fd;   /* netlink: routes and rules, -1 until some instance tracks them */
+    uint32_t timer_capacity;
+    bool main_lost;
+    bool quit;
+    bool started;
+    bool events_lost;
+    bool events_new;
+    bool repair_due;  /* some instance lost an object */
+    bool stopped_due; /* some instance has left the network: tell once its plan is played */
+    pthread_t thread;
+    _Atomic int64_t beat;
+    _Atomic int64_t last_turn;
+    _Atomic uint64_t stat[FH_ENGINE_STATS];
+    fh_rx_buffers rx;
+    fh_tx_batch tx_frames, tx_raw4, tx_raw6;
+    fh_ei *plan_owner[FH_PLAN_BATCH];
+    uint8_t netlink_in[65536];
+};
+
+static inline void fh_count(_Atomic uint64_t *counter, uint64_t by) {
+    /* one writer: a plain add, published relaxed, costs nothing and stays readable from elsewhere */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+                          memory_order_relaxed);
+}
+
+static inline void fh_count_max(_Atomic uint64_t *counter, uint64_t value) {
+    if (value > atomic_load_explicit(counter, memory_order_relaxed))
+        atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+static inline fh_ei *fh_ei_of(fh_inst *inst) {
+    return (fh_ei *)(void *)inst;
+}
+
+void fh_engine_tell(fh_engine *e, const fh_event *event);
+void fh_ei_show(fh_ei *ei, fh_ns now);
+
+/* fh_engine_out.c */
+extern const fh_node_io fh_engine_io;
+/* Plays one portion of what is queued; true if something is left that can go on now. */
+bool fh_engine_play(fh_engine *e);
+fh_ns fh_engine_next_say(const fh_engine *e);
+void fh_engine_forget(fh_engine *e, fh_ei *ei); /* takes an instance out of every queue */
+void fh_engine_queue_plan(fh_engine *e, fh_ei *ei, uint8_t wanted);
+void fh_engine_send_netlink(fh_engine *e, const uint8_t *data, size_t length);
+void fh_engine_read_answers(fh_engine *e);
+
+/* fh_engine_rx.c */
+void fh_engine_read(fh_engine *e, fh_sock *s, fh_ns now);
+void fh_engine_shields(fh_engine *e, fh_ns now);
+void fh_engine_filter(fh_engine *e, fh_sock *s);
+
+/* fh_engine_nl.c */
+void fh_engine_monitor(fh_engine *e, int fd, fh_ns now);
+void fh_engine_dump(fh_engine *e);
+
+#endif

@@ -1,0 +1,370 @@
+#include "fh_vrrp_fsm.h"
+
+/* How many times in a row lateness may make a router listen again before it acts after all: a machine that is
+ * always late must not leave an address without a master for ever. */
+#define MAX_LISTENS 3
+
+static const char *const state_names[FH_VRRP_STATES] = {"INIT", "BACKUP", "MASTER", "FAULT", "HANDOVER"};
+
+static const char *const cause_names[FH_VRRP_CAUSES] = {
+    "none",
+    "startup",
+    "owner",
+    "master silent",
+    "master left",
+    "preempted a lower master",
+    "higher master heard",
+    "fault",
+    "shutdown",
+    "sync group",
+    "engine was stalled",
+    "successor heard",
+    "no successor heard",
+    "master's path is down",
+    "maintenance",
+};
+
+const char *fh_vrrp_state_name(int state) {
+    return state >= 0 && state < FH_VRRP_STATES ? state_names[state] : "?";
+}
+
+const char *fh_vrrp_cause_name(int cause) {
+    return cause >= 0 && cause < FH_VRRP_CAUSES ? cause_names[cause] : "?";
+}
+
+fh_ns fh_vrrp_skew(const fh_vrrp_params *p, uint8_t priority, fh_ns interval) {
+    /* RFC 3768 reckons the skew in seconds whatever the interval; version 3 scales it. Multiplying first
+     * keeps the fraction: 255 * 40.95 s fits easily into 63 bits. */
+    fh_ns unit = p->version == 2 ? FH_NS_PER_SEC : interval;
+    return (256 - priority) * unit / 256;
+}
+
+fh_ns fh_vrrp_down(const fh_vrrp_params *p, uint8_t priority, fh_ns interval) {
+    return p->down_adverts * interval + fh_vrrp_skew(p, priority, interval);
+}
+
+void fh_vrrp_init(const fh_vrrp_params *p, fh_vrrp *v) {
+    memset(v, 0, sizeof(*v));
+    v->timer = FH_NEVER;
+    v->active_int = p->adver_int;
+    v->priority = p->base_priority;
+}
+
+void fh_vrrp_overlap_told(fh_vrrp *v) {
+    v->overlap_start = 0;
+    v->overlap_last = 0;
+}
+
+static bool is_owner(const fh_vrrp_params *p) {
+    return p->base_priority == 255;
+}
+
+static void set_timer(fh_vrrp *v, fh_vrrp_actions *a, fh_ns at) {
+    if (v->timer != at) {
+        v->timer = at;
+        a->bits |= FH_VRRP_DO_TIMER;
+    }
+}
+
+static void set_state(fh_vrrp *v, fh_vrrp_actions *a, uint8_t state, uint8_t cause) {
+    v->state = state;
+    v->wants_master = false;
+    a->cause = cause;
+    a->bits |= FH_VRRP_DO_STATE;
+}
+
+/* Every own advert goes through here, so that last_sent is what the peers last heard of us. */
+static void advert(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now) {
+    a->bits |= FH_VRRP_DO_ADVERT;
+    v->last_sent = now;
+    set_timer(v, a, now + p->adver_int);
+}
+
+static void to_master(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now, uint8_t cause) {
+    set_state(v, a, FH_VRRP_MASTER, cause);
+    v->preempt_until = 0;
+    v->listens = 0;
+    v->answered = 0;
+    v->active_int = p->adver_int; /* RFC 9568 6.4.2: as master the local interval counts */
+    fh_vrrp_overlap_told(v);
+    a->bits |= FH_VRRP_DO_ACQUIRE;
+    advert(p, v, a, now);
+}
+
+static void to_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns from, uint8_t cause) {
+    if (v->state == FH_VRRP_MASTER) a->bits |= FH_VRRP_DO_RELEASE;
+    set_state(v, a, FH_VRRP_BACKUP, cause);
+    v->preempt_until = 0;
+    set_timer(v, a, from + fh_vrrp_down(p, v->priority, v->active_int));
+}
+
+static void end_overlap(fh_vrrp *v, fh_vrrp_actions *a) {
+    if (v->overlap_start != 0) a->bits |= FH_VRRP_DO_OVERLAP_END;
+}
+
+/* Down timer is over, or the group agreed: become master, or ask. */
+static void claim(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now, uint8_t cause) {
+    if (!p->gated) {
+        to_master(p, v, a, now, cause);
+        return;
+    }
+    /* keepalived's rule: whoever is first restarts its full down timer until the others want it too */
+    v->wants_master = true;
+    set_timer(v, a, now + fh_vrrp_down(p, v->priority, v->active_int));
+    a->bits |= FH_VRRP_DO_WANT;
+}
+
+static uint8_t silent_cause(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now) {
+    if (v->last_heard == 0) return FH_VRRP_WHY_MASTER_SILENT;
+    if (v->master_priority == 0) return FH_VRRP_WHY_MASTER_LEFT;
+    if (v->master_priority < v->priority && now - v->last_heard < p->down_adverts * v->active_int)
+        return FH_VRRP_WHY_PREEMPT;
+    return FH_VRRP_WHY_MASTER_SILENT;
+}
+
+static void startup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now) {
+    if (v->state != FH_VRRP_INIT && v->state != FH_VRRP_FAULT && v->state != FH_VRRP_HANDOVER) return;
+    if (v->state == FH_VRRP_HANDOVER) a->bits |= FH_VRRP_DO_RELEASE;
+    v->active_int = p->adver_int;
+    v->preempt_until = 0;
+    v->last_heard = 0;
+    v->listens = 0;
+    memset(&v->master_src, 0, sizeof(v->master_src));
+    if (is_owner(p) && !p->gated) {
+        to_master(p, v, a, now, FH_VRRP_WHY_OWNER); /* RFC 9568 6.4.1 (110) */
+        return;
+    }
+    set_state(v, a, FH_VRRP_BACKUP, FH_VRRP_WHY_STARTUP);
+    set_timer(v, a, now + fh_vrrp_down(p, v->priority, v->active_int));
+    if (is_owner(p)) {
+        v->wants_master = true;
+        a->bits |= FH_VRRP_DO_WANT;
+    }
+}
+
+/* INIT or FAULT, from wherever we are; a master says goodbye first (RFC 9568 6.4.3 (655)). */
+static void leave(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now, bool to_fault,
+                  bool graceful, uint8_t cause) {
+    uint8_t target = to_fault ? FH_VRRP_FAULT : FH_VRRP_INIT;
+
+    if (v->state == FH_VRRP_HANDOVER) {
+        if (graceful) { /* goes on as before, but may end elsewhere */
+            v->after_handover = to_fault;
+            return;
+        }
+        a->bits |= FH_VRRP_DO_RELEASE;
+    } else if (v->state == FH_VRRP_MASTER) {
+        a->bits |= FH_VRRP_DO_ADVERT_ZERO;
+        end_overlap(v, a);
+        if (graceful) {
+            /* A successor waits at most the skew of priority 1; then one advert interval for its advert to
+             * come. Until it is heard the addresses go on answering: a planned hand-over loses nothing. */
+            set_state(v, a, FH_VRRP_HANDOVER, cause);
+            v->after_handover = to_fault;
+            set_timer(v, a, now + fh_vrrp_skew(p, 1, p->adver_int) + p->adver_int);
+            return;
+        }
+        a->bits |= FH_VRRP_DO_RELEASE;
+    } else if (v->state == target) {
+        return;
+    }
+    set_state(v, a, target, cause);
+    set_timer(v, a, FH_NEVER);
+}
+
+static void end_handover(fh_vrrp *v, fh_vrrp_actions *a, uint8_t cause) {
+    a->bits |= FH_VRRP_DO_RELEASE;
+    set_state(v, a, v->after_handover ? FH_VRRP_FAULT : FH_VRRP_INIT, cause);
+    set_timer(v, a, FH_NEVER);
+}
+
+static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now) {
+    fh_ns due = v->timer;
+
+    if (due == FH_NEVER || now < due) /* an early timer never shortens an interval (VRRP-047) */
+        return;
+    switch (v->state) {
+    case FH_VRRP_BACKUP:
+        /* The queues are drained and nobody was heard. If we come an advert interval late, the machine was
+         * asleep and may have lost what the master sent: it does not accuse its neighbour, it listens. */
+        if (now - due > v->active_int && v->listens < MAX_LISTENS) {
+            v->listens++;
+            a->bits |= FH_VRRP_DO_STALLED;
+            set_timer(v, a, now + v->active_int + fh_vrrp_skew(p, v->priority, v->active_int));
+            return;
+        }
+        claim(p, v, a, now, silent_cause(p, v, now));
+        return;
+    case FH_VRRP_MASTER: {
+        /* Longer without an advert than the most eager peer waits: somebody else is master by now. */
+        fh_ns patience = p->stall_backup_prio != 0 ? fh_vrrp_down(p, p->stall_backup_prio, p->adver_int)
+                                                   : p->down_adverts * p->adver_int;
+        if (now - v->last_sent >= patience && !is_owner(p)) {
+            a->bits |= FH_VRRP_DO_STALLED;
+            end_overlap(v, a);
+            to_backup(p, v, a, now, FH_VRRP_WHY_STALLED);
+            set_timer(v, a, now + p->adver_int + fh_vrrp_skew(p, v->priority, p->adver_int));
+            v->listens = MAX_LISTENS; /* having listened once is enough */
+            return;
+        }
+        if (v->overlap_start != 0) {
+            if (now - v->overlap_last > v->overlap_int + v->overlap_int / 2) end_overlap(v, a);
+            a->bits |=
+                FH_VRRP_DO_ANNOUNCE; /* every advert that may end the overlap is followed by announcements */
+        }
+        a->bits |= FH_VRRP_DO_ADVERT;
+        v->last_sent = now;
+        /* From the deadline, not from now: the interval does not drift (VRRP-062). */
+        set_timer(v, a, now - due < p->adver_int ? due + p->adver_int : now + p->adver_int);
+        return;
+    }
+    case FH_VRRP_HANDOVER:
+        end_handover(v, a, FH_VRRP_WHY_NO_SUCCESSOR);
+        return;
+    default:
+        set_timer(v, a, FH_NEVER);
+    }
+}
+
+static void heard_in_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a,
+                            const fh_vrrp_input *in) {
+    const fh_vrrp_heard *h = in->advert;
+    bool preempt = p->preempt || is_owner(p);
+
+    if (memcmp(&v->master_src, &h->src, sizeof(h->src)) != 0 && h->priority != 0) {
+        v->master_src = h->src;
+        a->bits |= FH_VRRP_DO_NEW_MASTER;
+    }
+    v->last_heard = in->rx_time;
+    v->master_priority = h->priority;
+    v->listens = 0;
+
+    if (h->priority == 0) { /* RFC 9568 6.4.2 (415): whatever time was left */
+        v->wants_master = false;
+        set_timer(v, a, in->rx_time + fh_vrrp_skew(p, v->priority, v->active_int));
+        return;
+    }
+    if (h->priority < v->priority && preempt) {
+        if (p->preempt_delay == 0 || is_owner(p)) return; /* (450): discard, the timer runs on */
+        if (v->preempt_until == 0) {
+            v->preempt_until = in->now + p->preempt_delay;
+            a->bits |= FH_VRRP_DO_PREEMPT_WAIT;
+        }
+        if (in->now >= v->preempt_until) return;
+    } else {
+        v->preempt_until = 0;
+    }
+    v->wants_master = false;
+    if (p->version != 2) v->active_int = h->interval;
+    set_timer(v, a, in->rx_time + fh_vrrp_down(p, v->priority, v->active_int));
+}
+
+static void heard_in_master(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a,
+                            const fh_vrrp_input *in) {
+    const fh_vrrp_heard *h = in->advert;
+
+    v->last_heard = in->rx_time;
+    if (h->priority == 0) { /* (700): at once, so that other backups stay */
+        end_overlap(v, a);
+        if (v->overlap_start != 0) a->bits |= FH_VRRP_DO_ANNOUNCE;
+        advert(p, v, a, in->now);
+        return;
+    }
+    if (h->priority == v->priority && h->src_order == 0) {
+        a->bits |= FH_VRRP_DO_DUPLICATE;
+        return;
+    }
+    if (h->priority > v->priority || (h->priority == v->priority && h->src_order > 0)) {
+        end_overlap(v, a);
+        if (p->higher_prio_advert) a->bits |= FH_VRRP_DO_ADVERT;
+        if (p->version != 2) v->active_int = h->interval;
+        v->master_src = h->src;
+        v->master_priority = h->priority;
+        a->bits |= FH_VRRP_DO_NEW_MASTER;
+        to_backup(p, v, a, in->rx_time, FH_VRRP_WHY_HIGHER);
+        return;
+    }
+
+    /* A second, lower master. RFC 9568 answers at once; two such masters must not answer each other's answers
+     * without end, so at most twice an interval. */
+    if (v->overlap_start == 0) {
+        v->overlap_start = in->rx_time;
+        a->bits |= FH_VRRP_DO_OVERLAP_BEGIN;
+    }
+    v->overlap_last = in->rx_time;
+    v->overlap_int = h->interval;
+    a->bits |= FH_VRRP_DO_TOLD_LOWER;
+    if (v->answered != 0 && in->now - v->answered < p->adver_int / 2) return;
+    v->answered = in->now;
+    a->bits |= FH_VRRP_DO_ANNOUNCE_LOWER;
+    if (!p->lower_prio_no_advert) advert(p, v, a, in->now);
+}
+
+static void relearn(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now) {
+    if (v->state == FH_VRRP_MASTER) {
+        /* A shorter interval is promised to the peers from the next advert on; send it now. */
+        v->active_int = p->adver_int;
+        advert(p, v, a, now);
+    } else if (v->state == FH_VRRP_BACKUP) {
+        fh_ns from = v->last_heard != 0 ? v->last_heard : now;
+        fh_ns at = from + fh_vrrp_down(p, v->priority, v->active_int);
+        if (p->version == 2 || v->last_heard == 0) v->active_int = p->adver_int;
+        set_timer(v, a, at > now ? at : now);
+    }
+}
+
+fh_vrrp_actions fh_vrrp_step(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_input *in) {
+    fh_vrrp_actions a = {.old_state = v->state};
+
+    switch (in->event) {
+    case FH_VRRP_EV_STARTUP:
+        startup(p, v, &a, in->now);
+        break;
+    case FH_VRRP_EV_SHUTDOWN:
+        leave(p, v, &a, in->now, false, p->graceful && !in->arg, FH_VRRP_WHY_SHUTDOWN);
+        break;
+    case FH_VRRP_EV_FAULT:
+        leave(p, v, &a, in->now, true, p->graceful && in->arg,
+              in->arg ? FH_VRRP_WHY_MAINTENANCE : FH_VRRP_WHY_FAULT);
+        break;
+    case FH_VRRP_EV_TIMER:
+        timer(p, v, &a, in->now);
+        break;
+    case FH_VRRP_EV_ADVERT:
+        if (v->state == FH_VRRP_BACKUP)
+            heard_in_backup(p, v, &a, in);
+        else if (v->state == FH_VRRP_MASTER)
+            heard_in_master(p, v, &a, in);
+        else if (v->state == FH_VRRP_HANDOVER && in->advert->priority != 0 && in->advert->src_order != 0)
+            end_handover(v, &a, FH_VRRP_WHY_SUCCESSOR);
+        break;
+    case FH_VRRP_EV_PRIORITY:
+        if (is_owner(p) || in->arg == v->priority || in->arg == 0) break;
+        if (v->state == FH_VRRP_BACKUP && v->timer != FH_NEVER)
+            set_timer(v, &a,
+                      v->timer + fh_vrrp_skew(p, in->arg, v->active_int) -
+                          fh_vrrp_skew(p, v->priority, v->active_int));
+        v->priority = in->arg;
+        if (v->state == FH_VRRP_MASTER)
+            advert(p, v, &a, in->now); /* peers learn it now, not in an interval */
+        break;
+    case FH_VRRP_EV_GROUP_MASTER:
+        if (v->state == FH_VRRP_BACKUP) to_master(p, v, &a, in->now, FH_VRRP_WHY_GROUP);
+        break;
+    case FH_VRRP_EV_GROUP_BACKUP:
+        if (v->state == FH_VRRP_MASTER) {
+            end_overlap(v, &a);
+            to_backup(p, v, &a, in->now, FH_VRRP_WHY_GROUP);
+        }
+        break;
+    case FH_VRRP_EV_TAKEOVER:
+        if (v->state == FH_VRRP_BACKUP) claim(p, v, &a, in->now, FH_VRRP_WHY_TAKEOVER);
+        break;
+    case FH_VRRP_EV_RELEARN:
+        relearn(p, v, &a, in->now);
+        break;
+    default:
+        break;
+    }
+    return a;
+}
