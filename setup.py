@@ -21,6 +21,7 @@ CFLAGS += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
 # Cython module -> the C files under _core/c/ that it is linked with.
 MODULES: dict[str, list[str]] = {
     "spawn": ["fh_spawn.c"],
+    "inotify": [],
     "engine": [
         "fh_digest.c",
         "fh_engine.c",
