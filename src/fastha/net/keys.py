@@ -12,7 +12,7 @@ import struct
 
 from . import routes, rtnl, rules
 from .links import decode_address
-from .nlmsg import HEADER, NetlinkTruncatedError, attrs, text, u32
+from .nlmsg import HEADER, NetlinkTruncatedError, attrs, text, u8, u32
 
 Key = tuple[object, ...]
 
@@ -93,7 +93,7 @@ def rule_key(body: bytes) -> Key:
     def name(kind: int) -> str:
         return text(found.get(kind, b""))
 
-    if action != rules.FR_ACT_TO_TBL or found.get(rules.FRA_L3MDEV, b"\0")[0]:
+    if action != rules.FR_ACT_TO_TBL or u8(found.get(rules.FRA_L3MDEV, b"\0")):
         table = 0
     else:
         table = number(rules.FRA_TABLE, table)
@@ -121,11 +121,11 @@ def rule_key(body: bytes) -> Key:
         number(rules.FRA_SUPPRESS_PREFIXLEN, _ANY),
         number(rules.FRA_SUPPRESS_IFGROUP, _ANY),
         struct.unpack("=II", uids) if uids is not None and len(uids) == 8 else (),
-        found.get(rules.FRA_L3MDEV, b"\0")[0],
-        found.get(rules.FRA_IP_PROTO, b"\0")[0],
+        u8(found.get(rules.FRA_L3MDEV, b"\0")),
+        u8(found.get(rules.FRA_IP_PROTO, b"\0")),
         found.get(rules.FRA_SPORT_RANGE, bytes(4)),
         found.get(rules.FRA_DPORT_RANGE, bytes(4)),
-        found.get(rules.FRA_PROTOCOL, b"\0")[0],
+        u8(found.get(rules.FRA_PROTOCOL, b"\0")),
     )
 
 
@@ -138,5 +138,5 @@ def is_ours(kind: int, body: bytes) -> bool:
     if kind in (rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE):
         return len(body) >= routes.RTMSG.size and body[5] == rtnl.PROTOCOL
     if kind in (rtnl.RTM_NEWRULE, rtnl.RTM_DELRULE):
-        return attrs(body, rules.FIB_RULE_HDR.size).get(rules.FRA_PROTOCOL, b"\0")[0] == rtnl.PROTOCOL
+        return u8(attrs(body, rules.FIB_RULE_HDR.size).get(rules.FRA_PROTOCOL, b"\0")) == rtnl.PROTOCOL
     return False

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from . import rtnl
-from .nlmsg import NetlinkTruncatedError, attrs, messages, text, u32
+from .nlmsg import NetlinkTruncatedError, attrs, messages, text, u8, u32
 from .nlsock import NETLINK_ROUTE, NetlinkSocket
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -222,7 +222,7 @@ def decode_address(body: bytes) -> LinkAddress:
         peer=prefix if prefix is not None and prefix != local else None,
         broadcast=found.get(rtnl.IFA_BROADCAST),
         label=text(label) if label is not None else None,
-        protocol=found.get(rtnl.IFA_PROTO, b"\0")[0],
+        protocol=u8(found.get(rtnl.IFA_PROTO, b"\0")),
         preferred_lft=preferred,
         valid_lft=valid,
     )
@@ -279,16 +279,16 @@ class LinkTable:
         Raises :exc:`NetlinkTruncatedError` for a message that is not whole.
         """
         if kind == rtnl.RTM_NEWLINK:
-            if body[0] != socket.AF_UNSPEC:  # a bridge's view of its port
+            if u8(body) != socket.AF_UNSPEC:  # a bridge's view of its port
                 return None
             return self._put_link(decode_link(body))
         if kind == rtnl.RTM_DELLINK:
-            if body[0] != socket.AF_UNSPEC:
+            if u8(body) != socket.AF_UNSPEC:
                 return None
             link = decode_link(body)
             return self._remove_link(link.ifindex) if link.ifindex in self._links else None
         if kind in (rtnl.RTM_NEWADDR, rtnl.RTM_DELADDR):
-            if body[0] not in (socket.AF_INET, socket.AF_INET6):
+            if u8(body) not in (socket.AF_INET, socket.AF_INET6):
                 return None
             address = decode_address(body)
             if kind == rtnl.RTM_NEWADDR:

@@ -133,6 +133,13 @@ def attr_list(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
         offset += (length + 3) & ~3
 
 
+def u8(value: bytes) -> int:
+    """8 bits; raises :exc:`NetlinkTruncatedError` when there are none."""
+    if not value:
+        raise NetlinkTruncatedError("8-bit attribute without a byte")
+    return value[0]
+
+
 def u32(value: bytes) -> int:
     """32 bits in host order; raises :exc:`NetlinkTruncatedError` when there are fewer."""
     if len(value) < 4:

@@ -9,9 +9,26 @@ removal goes backwards.
 from __future__ import annotations
 
 import enum
+import errno
 from collections.abc import Iterable, Sequence
 
 import msgspec
+
+BENIGN_ADD = frozenset({errno.EEXIST})
+"""Refusals of an addition that mean that the thing is already there."""
+
+BENIGN_REMOVE = frozenset(
+    {
+        errno.ENOENT,
+        errno.ESRCH,
+        errno.EADDRNOTAVAIL,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+    }
+)
+"""Refusals of a removal that mean that the thing, or the link it was on, is already gone."""
 
 
 class ObjectKind(enum.IntEnum):

@@ -20,6 +20,7 @@ import msgspec
 from . import rtnl
 from .links import Link, LinkTable
 from .nlsock import NetlinkError, NetlinkSocket
+from .objects import AddressSpec, address_object
 from .plan import ObjectKind, PlanObject
 from .sysctl import SysctlKeeper, ipv4, ipv6
 
@@ -140,20 +141,15 @@ def _own_address(spec: DeviceSpec, link: Link) -> PlanObject:
     assert spec.own is not None
     address, prefixlen = spec.own
     family = socket.AF_INET6 if len(address) == 16 else socket.AF_INET
-    link_local = family == socket.AF_INET6 and address[:1] == b"\xfe"
-    flags = rtnl.IFA_F_NODAD if family == socket.AF_INET6 else 0
-    return PlanObject(
-        kind=ObjectKind.ADDRESS,
-        key=("address", family, link.ifindex, address, prefixlen, None),
-        add=rtnl.address_add(
-            family, link.ifindex, address, prefixlen, scope=253 if link_local else 0, flags=flags
+    return address_object(
+        AddressSpec(
+            ifindex=link.ifindex,
+            ifname=spec.name,
+            address=address,
+            prefixlen=prefixlen,
+            scope=253 if address[:1] == b"\xfe" and family == socket.AF_INET6 else 0,
+            flags=rtnl.IFA_F_NODAD if family == socket.AF_INET6 else 0,
         ),
-        remove=rtnl.address_delete(family, link.ifindex, address, prefixlen),
-        family=family,
-        ifindex=link.ifindex,
-        address=address,
-        prefixlen=prefixlen,
-        text=f"{ipaddress.ip_address(address)}/{prefixlen} dev {spec.name}",
         tracked=False,
     )
 
