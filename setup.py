@@ -6,11 +6,13 @@ sanitizers and fuzzers. Set FASTHA_DEBUG=1 for an unoptimised build with asserti
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 CORE = Path("src/fastha/_core")
 DEBUG = os.environ.get("FASTHA_DEBUG") == "1"
@@ -37,6 +39,14 @@ MODULES: dict[str, list[str]] = {
         "fh_vrrp_fsm.c",
         "fh_vrrp_receive.c",
     ],
+    "codec": [
+        "fh_bfd_codec.c",
+        "fh_digest.c",
+        "fh_inet.c",
+        "fh_neigh_codec.c",
+        "fh_vrrp_codec.c",
+        "fh_vrrp_receive.c",
+    ],
 }
 
 
@@ -51,7 +61,18 @@ def extension(name: str, sources: list[str]) -> Extension:
     )
 
 
+class BuildModules(build_ext):
+    """Gives each module a directory of its own for object files: they are compiled at the same time, and
+    some share C files."""
+
+    def build_extension(self, ext: Extension) -> None:
+        own = copy.copy(self)
+        own.build_temp = str(Path(self.build_temp) / ext.name.rpartition(".")[2])
+        build_ext.build_extension(own, ext)
+
+
 setup(
+    cmdclass={"build_ext": BuildModules},
     ext_modules=cythonize(
         [extension(name, sources) for name, sources in MODULES.items()],
         compiler_directives={

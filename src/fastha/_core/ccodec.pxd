@@ -47,8 +47,8 @@ cdef extern from "fh_inet.h" nogil:
         FH_IP_OK
 
     const char *fh_ip_rx_name(fh_ip_rx r)
-    fh_ip_rx fh_ip4_parse(const uint8_t *pkt, size_t len, bint check, fh_rx_meta *meta, const uint8_t **payload,
-                          size_t *payload_len)
+    fh_ip_rx fh_ip4_parse(const uint8_t *pkt, size_t len, bint check, fh_rx_meta *meta,
+                          const uint8_t **payload, size_t *payload_len)
     fh_ip_rx fh_ip6_parse(const uint8_t *pkt, size_t len, fh_rx_meta *meta, const uint8_t **payload,
                           size_t *payload_len)
 
@@ -113,7 +113,8 @@ cdef extern from "fh_vrrp_codec.h" nogil:
         bint ah_seq_known
         uint64_t hmac_stamp
 
-    fh_vrrp_build fh_vrrp_template_init(fh_vrrp_template *t, uint8_t *buf, size_t cap, const fh_vrrp_tx_conf *conf)
+    fh_vrrp_build fh_vrrp_template_init(fh_vrrp_template *t, uint8_t *buf, size_t cap,
+                                        const fh_vrrp_tx_conf *conf)
     uint8_t fh_vrrp_template_priority(const fh_vrrp_template *t)
     void fh_vrrp_template_set_priority(fh_vrrp_template *t, uint8_t priority)
     void fh_vrrp_template_set_interval(fh_vrrp_template *t, uint16_t interval)
@@ -228,9 +229,10 @@ cdef extern from "fh_neigh_codec.h" nogil:
         FH_GARP_THA_ZERO
         FH_GARP_THA_SENDER
 
-    size_t fh_garp_build(uint8_t *buf, size_t cap, const uint8_t *mac, const uint8_t *ip, fh_garp_tha tha, bint reply)
-    size_t fh_arp_reply_build(uint8_t *buf, size_t cap, const uint8_t *mac, const uint8_t *ip, const uint8_t *asker_mac,
-                              const uint8_t *asker_ip)
+    size_t fh_garp_build(uint8_t *buf, size_t cap, const uint8_t *mac, const uint8_t *ip, fh_garp_tha tha,
+                         bint reply)
+    size_t fh_arp_reply_build(uint8_t *buf, size_t cap, const uint8_t *mac, const uint8_t *ip,
+                              const uint8_t *asker_mac, const uint8_t *asker_ip)
     size_t fh_na_build(uint8_t *buf, size_t cap, const uint8_t *mac, const fh_addr *target, uint8_t flags,
                        const fh_addr *src, const fh_addr *dst, const uint8_t *dst_mac)
     void fh_solicited_node(const fh_addr *a, fh_addr *group)
@@ -254,7 +256,8 @@ cdef extern from "fh_neigh_codec.h" nogil:
         fh_addr src
 
     fh_neigh fh_neigh_parse_frame(const uint8_t *frame, size_t len, fh_neigh_seen *out)
-    size_t fh_neigh_answer(const fh_neigh_seen *seen, const uint8_t *mac, bint router, uint8_t *buf, size_t cap)
+    size_t fh_neigh_answer(const fh_neigh_seen *seen, const uint8_t *mac, bint router, uint8_t *buf,
+                           size_t cap)
 
 
 cdef extern from "fh_bfd_codec.h" nogil:
@@ -294,8 +297,8 @@ cdef extern from "fh_bfd_codec.h" nogil:
         FH_BFD_BUILD_FIELD
         FH_BFD_BUILD_KEY
 
-    size_t fh_bfd_encode(const fh_bfd_packet *p, const fh_bfd_key *key, size_t padded, uint8_t *buf, size_t cap,
-                         fh_bfd_build *why)
+    size_t fh_bfd_encode(const fh_bfd_packet *p, const fh_bfd_key *key, size_t padded, uint8_t *buf,
+                         size_t cap, fh_bfd_build *why)
 
     enum fh_bfd_rx:
         FH_BFD_RX_OK
@@ -312,4 +315,5 @@ cdef extern from "fh_bfd_codec.h" nogil:
         bint seq_known
         uint32_t rcv_seq
 
-    fh_bfd_rx fh_bfd_auth_check(fh_bfd_auth *auth, const fh_bfd_packet *p, const uint8_t *buf, uint8_t detect_mult)
+    fh_bfd_rx fh_bfd_auth_check(fh_bfd_auth *auth, const fh_bfd_packet *p, const uint8_t *buf,
+                                uint8_t detect_mult)
