@@ -185,7 +185,7 @@ class Record:
 
 def other_daemons() -> list[int]:
     """Process ids of other VRRP daemons (keepalived, fastha) in this network namespace."""
-    here = os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116
+    here = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
     found = []
     own = _own_group()
     for entry in os.listdir("/proc"):  # noqa: PTH208

@@ -18,7 +18,7 @@ import msgspec
 
 from . import rtnl
 from .nlmsg import NetlinkTruncatedError, attrs, messages, text, u8, u32
-from .nlsock import NETLINK_ROUTE, NetlinkSocket
+from .nlsock import NETLINK_ROUTE, NetlinkError, NetlinkSocket
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -272,6 +272,23 @@ class LinkTable:
             if event is not None:
                 events.append(event)
         return events
+
+    def refresh(self, name: str, sock: NetlinkSocket) -> Link | None:
+        """Read one link anew by its name: what was just made or changed, before its message is read.
+
+        None when there is no such link. Raises :exc:`OSError` when the kernel cannot be asked.
+        """
+        try:
+            kind, body = sock.ask(rtnl.link_get(name=name), f"link {name}")
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            ifindex = self._names.get(name)
+            if ifindex is not None:
+                self._remove_link(ifindex)
+            return None
+        self.apply(kind, body)
+        return self.by_name(name)
 
     def apply(self, kind: int, body: bytes) -> LinkEvent | None:
         """Take in one message from the kernel; what it changed, or None.

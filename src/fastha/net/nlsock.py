@@ -140,6 +140,22 @@ class NetlinkSocket:
                     raise NetlinkError(errno.ENOBUFS, "netlink dump")
                 found.append((kind, body))
 
+    def ask(self, request: bytes, asked: str = "") -> tuple[int, bytes]:
+        """Send a question that has one answer; its type and body.
+
+        Raises :exc:`NetlinkError` when it is refused (ENODEV: no such link), :exc:`TimeoutError`.
+        """
+        seq, patched = self._patch(request, 0)
+        self._sock.send(patched)
+        while True:
+            for kind, flags, got, _port, body in messages(self._sock.recv(_RECEIVE_BYTES)):
+                if got != seq:
+                    continue
+                if kind == NLMSG_ERROR:
+                    code, hint = _error(body, flags)
+                    raise NetlinkError(code, asked, hint)
+                return kind, body
+
     def request(self, message: bytes, asked: str = "") -> None:
         """Send one message and wait for its acknowledgement; raises :exc:`NetlinkError` when it is
         refused.

@@ -160,6 +160,16 @@ def link_dump() -> bytes:
     return message(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, body)
 
 
+def link_get(*, name: str | None = None, ifindex: int = 0) -> bytes:
+    """Ask for one link, by name or by index."""
+    body = IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, 0, 0) + attr_u32(
+        IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS
+    )
+    return message(
+        RTM_GETLINK, NLM_F_REQUEST, body + (attr_str(IFLA_IFNAME, name) if name is not None else b"")
+    )
+
+
 def address_dump(family: int = socket.AF_UNSPEC, ifindex: int = 0) -> bytes:
     """Ask for all addresses, or (where the kernel filters strictly) those of one link."""
     return message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, IFADDRMSG.pack(family, 0, 0, 0, ifindex))

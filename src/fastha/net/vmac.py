@@ -198,8 +198,7 @@ class DeviceManager:
             sock.request(rtnl.link_set(link.ifindex, up=False), f"ip link set {spec.name} down")
         self._prepare(spec, link, parent, sock)
         self._specs[spec.name] = spec
-        self._table.resync(sock)
-        return self._table.by_index(link.ifindex) or link
+        return self._table.refresh(spec.name, sock) or link
 
     @staticmethod
     def _fits(spec: DeviceSpec, link: Link, parent: Link) -> bool:
@@ -221,8 +220,7 @@ class DeviceManager:
             sock.request(made, asked)
         except NetlinkError as error:
             raise DeviceError(f"{error.strerror}; {_remedy(error, spec)}") from error
-        self._table.resync(sock)
-        link = self._table.by_name(spec.name)
+        link = self._table.refresh(spec.name, sock)
         if link is None:
             raise DeviceError(f"{spec.name}: it was made but is gone again")
         return link
@@ -254,6 +252,10 @@ class DeviceManager:
                 own = _own_address(spec, link)
                 sock.request(own.add, f"ip address add {own.text}")
             return
+        if spec.family == socket.AF_INET:
+            # First: setting "default" also sets every interface that was never set by itself, this one
+            # included.
+            self._push_down_rp_filter()
         for setting, value in (
             ("arp_ignore", 1),
             ("accept_local", 1),
@@ -262,7 +264,6 @@ class DeviceManager:
         ):
             put(ipv4(name, setting), value, remember=False)
         if spec.family == socket.AF_INET:
-            self._push_down_rp_filter()
             put(ipv4(spec.parent, "arp_ignore"), 1)
             put(ipv4(spec.parent, "arp_filter"), 1)
 
@@ -293,7 +294,7 @@ class DeviceManager:
                     raise
         if all(other.parent != spec.parent for other in self._specs.values()):
             self._sysctls.restore(ipv4(spec.parent, "arp_ignore"), ipv4(spec.parent, "arp_filter"))
-        self._table.resync(sock)
+        self._table.refresh(name, sock)
 
     def remove_all(self, sock: NetlinkSocket) -> None:
         """Remove every device of ours."""
