@@ -24,6 +24,7 @@ CFLAGS += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
 MODULES: dict[str, list[str]] = {
     "spawn": ["fh_spawn.c"],
     "inotify": [],
+    "vnode": ["fh_node.c", "fh_timer.c", "fh_vrrp_fsm.c"],
     "engine": [
         "fh_digest.c",
         "fh_engine.c",
