@@ -98,7 +98,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     destination: str
     """An address with or without length, or "default"."""
-    family: Literal[2, 10]
+    family: int
+    """2 is IPv4, 10 is IPv6 (AF_INET, AF_INET6)."""
     type: str = "unicast"
     source: IPAddress | None = None
     from_: str | None = None
@@ -129,7 +130,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A policy rule to install (virtual_rules, static_rules); names are as written."""
 
-    family: Literal[2, 10] | None = None
+    family: int | None = None
     """None: one rule for each family."""
     from_: str | None = None
     to: str | None = None
@@ -250,7 +251,8 @@ class VrrpInstance(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     vrid: int
-    family: Literal[2, 10]
+    family: int
+    """2 is IPv4, 10 is IPv6 (AF_INET, AF_INET6)."""
     version: Literal[2, 3]
     interface: str | None
     """None only for a unicast instance."""

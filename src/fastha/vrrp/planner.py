@@ -1,0 +1,463 @@
+"""From the model of an instance and the machine's links to what the engine is told. Pure: no socket, no
+clock.
+
+What cannot be planned because the machine is not ready (no such interface, no source address) is not an
+error: the plan
+says so as a fault, and the instance is planned again when a link or an address changes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import socket
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from fastha._core.events import Fault
+from fastha._core.spec import (
+    NO_SLOT,
+    Announcement,
+    HmacKey,
+    Item,
+    Peer,
+    Shot,
+    Track,
+    VrrpSpec,
+)
+from fastha.config.model import Address, IPAddress, VrrpInstance
+from fastha.net.filters import FilterAddress
+from fastha.net.links import Link, LinkTable
+from fastha.net.plan import ObjectKind, PlanObject, in_order
+from fastha.net.vmac import DeviceKind, DeviceSpec, configured_mac, device_name, link_local_for, virtual_mac
+from fastha.net.vmac import plan_objects as device_objects
+
+GROUP4 = ipaddress.IPv4Address("224.0.0.18")
+GROUP6 = ipaddress.IPv6Address("ff02::12")
+SECOND = 1_000_000_000
+_AUTH = {"none": 0, "pass": 1, "ah": 2}
+_HMAC = {"enforce": 1, "permissive": 2, "receive-only": 3}
+_IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Why an instance cannot run yet, and what to do about it."""
+
+    fault: Fault
+    text: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of planning an instance: the engine's spec, and what people are told about it."""
+
+    spec: VrrpSpec
+    objects: tuple[PlanObject, ...]
+    troubles: tuple[Trouble, ...]
+    link: Link | None
+    """The interface of the instance."""
+    source: IPAddress | None
+    watched: tuple[tuple[int, int], ...]
+    """(ifindex, family) on which others may claim our addresses."""
+    filtered: tuple[FilterAddress, ...]
+    """Addresses whose traffic is dropped (no_accept, strict)."""
+
+    @property
+    def faults(self) -> int:
+        """The troubles as the engine's bits."""
+        bits = 0
+        for trouble in self.troubles:
+            bits |= trouble.fault
+        return bits
+
+
+class Objects(msgspec.Struct, frozen=True):
+    """How addresses, routes and rules of the model become messages (:mod:`fastha.net.model_plan`)."""
+
+    address: Callable[[Address, Link, int | None, int | None], PlanObject]
+    """(address, link, valid lifetime in seconds or None, preferred lifetime likewise)."""
+    routes: Callable[[VrrpInstance, LinkTable, Link | None], tuple[list[PlanObject], list[str]]]
+    """The routes of an instance, and what is wrong with those that could not be made."""
+    rules: Callable[[VrrpInstance], tuple[list[PlanObject], list[str]]]
+
+
+def skew_ns(instance: VrrpInstance) -> int:
+    """Skew_Time at the base priority (RFC 9568 6.1, RFC 3768 6.1)."""
+    unit = SECOND if instance.version == 2 else instance.advert_int_ns
+    return (256 - instance.priority) * unit // 256
+
+
+def down_interval_ns(instance: VrrpInstance) -> int:
+    """How long a peer like this one waits for a silent master."""
+    return instance.down_timer_adverts * instance.advert_int_ns + skew_ns(instance)
+
+
+def lifetime_s(instance: VrrpInstance) -> int:
+    """Seconds that the kernel keeps an address that is not renewed; 0: for ever.
+
+    Unless configured: a little longer than peers wait before they take over, so that a daemon that was
+    killed has lost
+    its addresses by the time, or soon after, a peer holds them.
+    """
+    if instance.address_lifetime_s is not None:
+        return instance.address_lifetime_s
+    return max(3, math.ceil(down_interval_ns(instance) / SECOND) + 1)
+
+
+def devices_of(instance: VrrpInstance, table: LinkTable, prefixes: tuple[str, str]) -> dict[str, DeviceSpec]:
+    """The devices that an instance wants, by the interface that they stand on.
+
+    `prefixes`: of use_vmac and of use_vmac_addr. Devices on interfaces that do not exist are left out.
+    """
+    wanted: dict[str, DeviceSpec] = {}
+    names = {link.name for link in table}
+    main = instance.interface
+    ipv6 = instance.family == socket.AF_INET6 or any(
+        a.address.version == 6 for a in (*instance.addresses, *instance.excluded)
+    )
+    if instance.vmac is not None and main is not None and table.by_name(main) is not None:
+        vmac = instance.vmac
+        parent = table.by_name(main)
+        assert parent is not None
+        if vmac.kind == "macvlan":
+            mac = (
+                virtual_mac(instance.family, instance.vrid)
+                if vmac.mac is None
+                else configured_mac(vmac.mac, instance.vrid)
+            )
+            own = None
+            if ipv6:
+                configured = instance.source if isinstance(instance.source, ipaddress.IPv6Address) else None
+                own = (link_local_for(table, parent, configured), 64)
+            wanted[main] = DeviceSpec(
+                kind=DeviceKind.MACVLAN,
+                name=vmac.name or _name(prefixes[0], instance, table, names, main, mac),
+                parent=main,
+                mac=mac,
+                family=instance.family,
+                ipv6=ipv6,
+                group=int(vmac.group) if vmac.group is not None and vmac.group.isdigit() else None,
+                own=own,
+            )
+        else:
+            own = None
+            if vmac.address is not None:
+                own = (vmac.address.packed, vmac.address_prefixlen or vmac.address.max_prefixlen)
+            wanted[main] = DeviceSpec(
+                kind=DeviceKind.IPVLAN,
+                name=vmac.name or _name("ipvlan", instance, table, names, main, b""),
+                parent=main,
+                family=instance.family,
+                ipv6=ipv6,
+                group=int(vmac.group) if vmac.group is not None and vmac.group.isdigit() else None,
+                own=own,
+                ipvlan_flags=_IPVLAN_FLAGS[vmac.mode],
+            )
+    for address in (*instance.addresses, *instance.excluded):
+        other = address.dev
+        family = socket.AF_INET6 if address.address.version == 6 else socket.AF_INET
+        if other is None or other == main or other in wanted or table.by_name(other) is None:
+            continue
+        if not (address.use_vmac or instance.vmac_addr):
+            continue
+        mac = virtual_mac(family, instance.vrid)
+        link = table.by_name(other)
+        assert link is not None
+        wanted[other] = DeviceSpec(
+            kind=DeviceKind.MACVLAN,
+            name=_name(prefixes[1], instance, table, names, other, mac),
+            parent=other,
+            mac=mac,
+            family=family,
+            ipv6=family == socket.AF_INET6,
+            own=(link_local_for(table, link, None), 64) if family == socket.AF_INET6 else None,
+        )
+    return wanted
+
+
+def _name(
+    prefix: str, instance: VrrpInstance, table: LinkTable, taken: set[str], parent: str, mac: bytes
+) -> str:
+    """keepalived's name for a device; one of ours that is already there keeps its name."""
+    base = table.by_name(parent)
+    for link in table.children(base.ifindex) if base is not None else ():
+        if (
+            link.name.startswith(prefix[:4])
+            and str(instance.vrid) in link.name
+            and (not mac or link.mac == mac)
+        ):
+            return link.name
+    return device_name(prefix, instance.vrid, instance.family, taken)
+
+
+def plan_instance(
+    instance: VrrpInstance,
+    table: LinkTable,
+    *,
+    devices: Mapping[str, Link],
+    objects: Objects,
+    sock: int = NO_SLOT,
+    group: int = NO_SLOT,
+    pace_of: Callable[[str], int] = lambda _name: NO_SLOT,
+    repair: tuple[int, int] = (0, 60 * SECOND),
+    ours: frozenset[bytes] = frozenset(),
+) -> Plan:
+    """Plans one instance.
+
+    `devices`: the devices made for it, by the interface that they stand on. `ours`: packed virtual addresses
+    of all
+    instances, which are never the source of an advert. `repair`: limit and window.
+    """
+    troubles: list[Trouble] = []
+    link = table.by_name(instance.interface) if instance.interface is not None else None
+    if instance.interface is not None and link is None:
+        troubles.append(Trouble(Fault.LINK, f"interface {instance.interface} does not exist (yet)"))
+    source = _source(instance, table, link, ours, troubles)
+    own = devices.get(instance.interface or "")
+    sender = own if own is not None and own.kind == "macvlan" and not instance.vmac_xmit_base else link
+    if instance.vmac is not None and link is not None and own is None:
+        troubles.append(Trouble(Fault.CONFIG, f"{instance.name}: its virtual interface could not be made"))
+
+    lifetime = lifetime_s(instance)
+    plan: list[PlanObject] = []
+    announcements: list[Announcement] = []
+    watched: list[tuple[int, int]] = []
+    filtered: list[FilterAddress] = []
+    for parent, device in devices.items():
+        spec = devices_of_link(instance, parent, device)
+        plan.extend(device_objects(spec, device))
+    drop_traffic = (not instance.accept or instance.strict) and instance.priority != 255
+    for address in (*instance.addresses, *instance.excluded):
+        home = _home(address, instance, table, devices, link)
+        if home is None:
+            wanted = address.dev or instance.interface
+            if wanted is not None and (
+                instance.interface is None or link is not None or address.dev is not None
+            ):
+                troubles.append(
+                    Trouble(Fault.CONFIG, f"{address.address}: interface {wanted} does not exist (yet)")
+                )
+            continue
+        plan.append(objects.address(address, home, lifetime or None, None))
+        family = socket.AF_INET6 if address.address.version == 6 else socket.AF_INET
+        if not (home.noarp or home.loopback or len(home.mac) != 6):
+            announcements.append(
+                Announcement(
+                    family=family,
+                    address=address.address.packed,
+                    ifindex=home.ifindex,
+                    mac=home.mac,
+                    pace=pace_of(_physical(home, table).name),
+                    router=family == socket.AF_INET6 and _forwards(home.name),
+                )
+            )
+            base = _physical(home, table)
+            if (base.ifindex, family) not in watched:
+                watched.append((base.ifindex, family))
+        if drop_traffic:
+            filtered.append(FilterAddress(address.address.packed, home.ifindex, home.name))
+    for made, wrong in (objects.routes(instance, table, own or link), objects.rules(instance)):
+        plan.extend(made)
+        troubles.extend(Trouble(Fault.CONFIG, text) for text in wrong)
+    plan = in_order(plan)
+
+    destination = instance.mcast_group or (GROUP6 if instance.family == socket.AF_INET6 else GROUP4)
+    shots = _shots(instance, destination, link, sender)
+    if instance.unicast and not instance.unicast_peers and instance.unicast_fault_no_peer:
+        troubles.append(Trouble(Fault.CONFIG, f"{instance.name}: the list of unicast peers is empty"))
+    hmac = instance.auth_hmac
+    tracks = tuple(
+        Track(
+            ifindex=found.ifindex if (found := table.by_name(track.name)) is not None else 0,
+            weight=track.weight or 0,
+            reverse=track.reverse,
+        )
+        for track in instance.track_interfaces
+    )
+    garp = instance.garp
+    spec_ = VrrpSpec(
+        version=instance.version,
+        family=instance.family,
+        vrid=instance.vrid,
+        base_priority=instance.priority,
+        adver_int=instance.advert_int_ns,
+        preempt=instance.preempt,
+        preempt_delay=instance.preempt_delay_ns,
+        down_adverts=instance.down_timer_adverts,
+        lower_prio_no_advert=instance.lower_prio_no_advert or instance.strict,
+        higher_prio_advert=instance.higher_prio_send_advert,
+        graceful=instance.graceful_handover,
+        stall_backup_prio=instance.timer_expired_backup or 0,
+        group=group,
+        ifindex=link.ifindex if link is not None else 0,
+        track_primary=instance.track_primary and instance.interface is not None,
+        tracks=tracks,
+        sock=sock,
+        source=source.packed if source is not None else b"",
+        group_address=b"" if instance.unicast else destination.packed,
+        unicast=instance.unicast,
+        addresses=tuple(a.address.packed for a in instance.addresses if _advertised(a, instance)),
+        shots=shots if source is not None else (),
+        peers=tuple(
+            Peer(
+                p.address.packed,
+                -1 if p.min_ttl is None else p.min_ttl,
+                -1 if p.max_ttl is None else p.max_ttl,
+            )
+            for p in instance.unicast_peers
+        ),
+        no_pseudo=instance.v3_checksum_as_v2,
+        check_unicast_src=instance.check_unicast_src,
+        owner_ignores=instance.owner_ignore_adverts,
+        accept_count_zero=instance.no_virtual_ipaddress,
+        skip_check_adv_addr=instance.skip_check_adv_addr,
+        discard_addr_mismatch=instance.address_list == "check",
+        old_checksum_auto=instance.unicast,
+        auth_type=_AUTH[instance.auth_type],
+        auth_password=instance.auth_pass,
+        hmac_keys=tuple(HmacKey(k.key_id, k.secret) for k in hmac.keys) if hmac is not None else (),
+        hmac_active=hmac.active_key if hmac is not None else 0,
+        hmac_mode=_HMAC[hmac.mode] if hmac is not None else 0,
+        hmac_monotonic=hmac is not None and hmac.anti_replay == "monotonic",
+        hmac_window_s=_window(instance),
+        items=tuple(_item(o, lifetime) for o in plan),
+        announcements=tuple(announcements),
+        announce_repeat=garp.master_repeat,
+        announce_second_delay=garp.master_delay_ns,
+        announce_lower_repeat=garp.lower_prio_repeat,
+        announce_lower_second_delay=garp.lower_prio_delay_ns,
+        announce_refresh=garp.master_refresh_ns,
+        announce_refresh_repeat=garp.master_refresh_repeat,
+        renew_int=lifetime * SECOND // 4 if lifetime else 0,
+        repair_limit=repair[0],
+        repair_window=repair[1],
+    )
+    return Plan(
+        spec=spec_,
+        objects=tuple(plan),
+        troubles=tuple(troubles),
+        link=link,
+        source=source,
+        watched=tuple(watched),
+        filtered=tuple(filtered),
+    )
+
+
+def devices_of_link(instance: VrrpInstance, parent: str, device: Link) -> DeviceSpec:
+    """The specification that a device of an instance was made from, for its part of the plan."""
+    own: tuple[bytes, int] | None = None
+    if device.kind == "macvlan" and instance.family == socket.AF_INET6:
+        configured = instance.source
+        if isinstance(configured, ipaddress.IPv6Address) and configured.is_link_local:
+            own = (configured.packed, 64)
+    return DeviceSpec(
+        kind=DeviceKind.MACVLAN if device.kind == "macvlan" else DeviceKind.IPVLAN,
+        name=device.name,
+        parent=parent,
+        mac=device.mac if device.kind == "macvlan" else b"",
+        family=instance.family,
+        own=own,
+    )
+
+
+def _window(instance: VrrpInstance) -> int:
+    if instance.auth_hmac is not None and instance.auth_hmac.time_window_s is not None:
+        return instance.auth_hmac.time_window_s
+    return max(math.ceil(3 * instance.advert_int_ns / SECOND), 5)
+
+
+def _advertised(address: Address, instance: VrrpInstance) -> bool:
+    return (address.address.version == 6) == (instance.family == socket.AF_INET6)
+
+
+def _item(thing: PlanObject, lifetime: int) -> Item:
+    return Item(
+        kind=int(thing.kind),
+        add=thing.add,
+        remove=thing.remove,
+        family=thing.family,
+        ifindex=thing.ifindex,
+        address=thing.address if thing.kind is ObjectKind.ADDRESS else b"",
+        prefixlen=thing.prefixlen,
+        renew=lifetime != 0 and thing.kind is ObjectKind.ADDRESS,
+        tracked=thing.tracked,
+    )
+
+
+def _physical(link: Link, table: LinkTable) -> Link:
+    """The device that frames leave by: a VMAC's parent."""
+    if link.kind in ("macvlan", "ipvlan"):
+        return table.parent(link) or link
+    return link
+
+
+def _forwards(name: str) -> bool:
+    """Whether the interface forwards IPv6, so that it may call itself a router."""
+    try:
+        with open(f"/proc/sys/net/ipv6/conf/{name}/forwarding", encoding="ascii") as file:  # noqa: PTH123
+            return file.read().strip() == "1"
+    except OSError:
+        return False
+
+
+def _home(
+    address: Address, instance: VrrpInstance, table: LinkTable, devices: Mapping[str, Link], link: Link | None
+) -> Link | None:
+    """The device that an address is put on."""
+    if address.dev is None or address.dev == instance.interface:
+        own = devices.get(instance.interface or "")
+        return own if own is not None and (address.dev is None or address.use_vmac or instance.vmac) else link
+    return devices.get(address.dev) or table.by_name(address.dev)
+
+
+def _source(
+    instance: VrrpInstance,
+    table: LinkTable,
+    link: Link | None,
+    ours: frozenset[bytes],
+    troubles: list[Trouble],
+) -> IPAddress | None:
+    if instance.source is not None:
+        if instance.track_source and not any(
+            link is None or held.ifindex == link.ifindex for held in table.holders(instance.source.packed)
+        ):
+            troubles.append(
+                Trouble(Fault.NO_SOURCE, f"source address {instance.source} is not on {instance.interface}")
+            )
+        return instance.source
+    if link is None:
+        if instance.interface is None:
+            troubles.append(
+                Trouble(Fault.NO_SOURCE, f"{instance.name}: without an interface, unicast_src_ip is needed")
+            )
+        return None
+    if instance.unicast and instance.family == socket.AF_INET6:
+        wide = any(not p.address.is_link_local for p in instance.unicast_peers)
+        for found in table.addresses(link.ifindex, socket.AF_INET6):
+            if found.usable and found.link_local != wide and found.address not in ours:
+                return found.ip
+        source = None
+    else:
+        source = table.source_address(link.ifindex, instance.family, ours)
+    if source is None:
+        kind = "IPv4 address" if instance.family == socket.AF_INET else "link-local address"
+        troubles.append(
+            Trouble(
+                Fault.NO_SOURCE,
+                f"{link.name} has no {kind} to send adverts from: add one, or set mcast_src_ip",
+            )
+        )
+    return source
+
+
+def _shots(
+    instance: VrrpInstance, destination: IPAddress, link: Link | None, sender: Link | None
+) -> tuple[Shot, ...]:
+    if instance.unicast:
+        return tuple(
+            Shot(peer.address.packed, link.ifindex if link is not None else 0, b"", instance.unicast_ttl)
+            for peer in instance.unicast_peers
+        )
+    if sender is None or len(sender.mac) != 6:
+        return ()
+    return (Shot(destination.packed, sender.ifindex, sender.mac, 255),)
