@@ -23,6 +23,7 @@ CFLAGS += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
 # Cython module -> the C files under _core/c/ that it is linked with.
 MODULES: dict[str, list[str]] = {
     "spawn": ["fh_spawn.c"],
+    "ipvs": ["fh_ipvs_codec.c"],
     "inotify": [],
     "vnode": ["fh_node.c", "fh_timer.c", "fh_vrrp_fsm.c"],
     "engine": [

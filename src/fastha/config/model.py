@@ -9,35 +9,15 @@ so that nobody who reads an instance needs the globals. Source: keepalived.conf(
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Literal
 
 import msgspec
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-SECOND_NS = 1_000_000_000
-
-
-class Span(msgspec.Struct, frozen=True):
-    """Where something stands: file, line and column, from 1."""
-
-    file: str
-    line: int
-    column: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
-
-
-class Command(msgspec.Struct, frozen=True):
-    """A program to run: its words, never a shell's."""
-
-    argv: tuple[str, ...]
-    user: str | None = None
-    group: str | None = None
-    supplementary: bool = False
-    text: str = ""
-    """As it was written."""
+from fastha.config.model_base import SECOND_NS as SECOND_NS  # noqa: PLC0414 - part of the model
+from fastha.config.model_base import Command as Command  # noqa: PLC0414 - part of the model
+from fastha.config.model_base import IPAddress as IPAddress  # noqa: PLC0414 - part of the model
+from fastha.config.model_base import Span as Span  # noqa: PLC0414 - part of the model
+from fastha.config.model_lvs import LvsConfig
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -549,3 +529,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     track_processes: tuple[TrackProcess, ...] = ()
     instances: tuple[VrrpInstance, ...] = ()
     sync_groups: tuple[SyncGroup, ...] = ()
+    lvs: LvsConfig = LvsConfig()

@@ -1,0 +1,32 @@
+"""What every part of the model is made of: places in a file, commands, addresses, units."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import msgspec
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+SECOND_NS = 1_000_000_000
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Where something stands: file, line and column, from 1."""
+
+    file: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A program to run: its words, never a shell's."""
+
+    argv: tuple[str, ...]
+    user: str | None = None
+    group: str | None = None
+    supplementary: bool = False
+    text: str = ""
+    """As it was written."""
