@@ -80,6 +80,7 @@ def address_object(spec: AddressSpec, *, tracked: bool = True) -> PlanObject:
         prefixlen=spec.prefixlen,
         text=address_text(spec),
         tracked=tracked,
+        renew=spec.valid_lft != rtnl.FOREVER,
     )
 
 

@@ -63,6 +63,8 @@ class PlanObject(msgspec.Struct, frozen=True):
     """As an operator would write it: for errors and events."""
     tracked: bool = True
     """False for ``no_track``: its removal by somebody else is left alone."""
+    renew: bool = False
+    """It carries a life time: ``add`` is to be sent again before that ends."""
 
 
 def in_order(objects: Iterable[PlanObject]) -> list[PlanObject]:

@@ -2,8 +2,8 @@
 instance.
 
 What this is for: ``static_ipaddress``, ``static_routes``, ``static_rules``. What somebody deletes is put
-back, what the kernel drops with a link comes back with the link. At stop they stay, as keepalived leaves
-them. It knows nothing of track groups: it tells what was lost, and others decide what that means.
+back, what the kernel drops with a link comes back with the link. At an orderly stop they go, as with
+keepalived. It knows nothing of track groups: it tells what was lost, and others decide what that means.
 """
 
 from __future__ import annotations

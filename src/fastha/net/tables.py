@@ -102,8 +102,8 @@ class NameTables:
             if found is not None:
                 return found
             try:
-                # A dsfield is hexadecimal by custom, with or without 0x.
-                number = int(name, 16) if which == "rt_dsfield" else int(name, 0)
+                # Unlike ip-route(8), keepalived takes a dsfield without 0x as decimal.
+                number = int(name, 0)
             except ValueError:
                 looked = ", ".join(str(directory / which) for directory in self._directories)
                 raise UnknownNameError(
