@@ -185,13 +185,15 @@ cdef tuple _FLAGS = (
 cdef object make_advert(int family, const fh_vrrp_advert *a, bint received):
     cdef size_t size = 16 if family == FH_AF_INET6 else 4
     make = IPv6Address if family == FH_AF_INET6 else IPv4Address
-    addresses = tuple(
-        make(PyBytes_FromStringAndSize(<const char *>a.addrs + i * size, size)) for i in range(a.addr_count)
-    )
+    cdef const char *packed = <const char *>a.addrs
+    cdef size_t i
+    addresses = []
+    for i in range(a.addr_count):
+        addresses.append(make(PyBytes_FromStringAndSize(packed + i * size, size)))
     flags = frozenset(name for bit, name in _FLAGS if a.flags & <uint32_t>bit)
     why = (<bytes>fh_vrrp_rx_name(<fh_vrrp_rx>a.hmac_why)).decode() if "hmac_tolerated" in flags else ""
     return VrrpAdvert(
-        a.version, a.vrid, a.priority, a.interval, a.interval_ns, a.auth_type, addresses, flags,
+        a.version, a.vrid, a.priority, a.interval, a.interval_ns, a.auth_type, tuple(addresses), flags,
         get_addr(family, &a.src) if received else None, a.hmac_key_id, why,
     )
 
@@ -647,10 +649,6 @@ cdef int fill_packet(fh_bfd_packet *p, object packet) except -1:
     p.min_echo_rx_us = packet.min_echo_rx_us
     p.diag = packet.diag
     p.flags = packet.flags
-    p.length = packet.length
-    p.auth_type = packet.auth_type
-    p.auth_len = packet.auth_len
-    p.auth_key_id = packet.auth_key_id
     p.auth_seq = packet.auth_seq
     return 0
 
