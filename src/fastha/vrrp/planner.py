@@ -12,6 +12,7 @@ import ipaddress
 import math
 import socket
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -46,6 +47,13 @@ class Trouble(msgspec.Struct, frozen=True):
 
     fault: Fault
     text: str
+
+
+class Device(NamedTuple):
+    """A device that was made for an instance: what was wanted and what it became."""
+
+    spec: DeviceSpec
+    link: Link
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +202,7 @@ def plan_instance(
     instance: VrrpInstance,
     table: LinkTable,
     *,
-    devices: Mapping[str, Link],
+    devices: Mapping[str, Device],
     objects: Objects,
     sock: int = NO_SLOT,
     group: int = NO_SLOT,
@@ -213,7 +221,8 @@ def plan_instance(
     if instance.interface is not None and link is None:
         troubles.append(Trouble(Fault.LINK, f"interface {instance.interface} does not exist (yet)"))
     source = _source(instance, table, link, ours, troubles)
-    own = devices.get(instance.interface or "")
+    made = devices.get(instance.interface or "")
+    own = made.link if made is not None else None
     sender = own if own is not None and own.kind == "macvlan" and not instance.vmac_xmit_base else link
     if instance.vmac is not None and link is not None and own is None:
         troubles.append(Trouble(Fault.CONFIG, f"{instance.name}: its virtual interface could not be made"))
@@ -223,9 +232,8 @@ def plan_instance(
     announcements: list[Announcement] = []
     watched: list[tuple[int, int]] = []
     filtered: list[FilterAddress] = []
-    for parent, device in devices.items():
-        spec = devices_of_link(instance, parent, device)
-        plan.extend(device_objects(spec, device))
+    for device in devices.values():
+        plan.extend(device_objects(device.spec, device.link))
     drop_traffic = (not instance.accept or instance.strict) and instance.priority != 255
     for address in (*instance.addresses, *instance.excluded):
         home = _home(address, instance, table, devices, link)
@@ -256,8 +264,8 @@ def plan_instance(
                 watched.append((base.ifindex, family))
         if drop_traffic:
             filtered.append(FilterAddress(address.address.packed, home.ifindex, home.name))
-    for made, wrong in (objects.routes(instance, table, own or link), objects.rules(instance)):
-        plan.extend(made)
+    for things, wrong in (objects.routes(instance, table, own or link), objects.rules(instance)):
+        plan.extend(things)
         troubles.extend(Trouble(Fault.CONFIG, text) for text in wrong)
     plan = in_order(plan)
 
@@ -343,23 +351,6 @@ def plan_instance(
     )
 
 
-def devices_of_link(instance: VrrpInstance, parent: str, device: Link) -> DeviceSpec:
-    """The specification that a device of an instance was made from, for its part of the plan."""
-    own: tuple[bytes, int] | None = None
-    if device.kind == "macvlan" and instance.family == socket.AF_INET6:
-        configured = instance.source
-        if isinstance(configured, ipaddress.IPv6Address) and configured.is_link_local:
-            own = (configured.packed, 64)
-    return DeviceSpec(
-        kind=DeviceKind.MACVLAN if device.kind == "macvlan" else DeviceKind.IPVLAN,
-        name=device.name,
-        parent=parent,
-        mac=device.mac if device.kind == "macvlan" else b"",
-        family=instance.family,
-        own=own,
-    )
-
-
 def _window(instance: VrrpInstance) -> int:
     if instance.auth_hmac is not None and instance.auth_hmac.time_window_s is not None:
         return instance.auth_hmac.time_window_s
@@ -401,13 +392,18 @@ def _forwards(name: str) -> bool:
 
 
 def _home(
-    address: Address, instance: VrrpInstance, table: LinkTable, devices: Mapping[str, Link], link: Link | None
+    address: Address,
+    instance: VrrpInstance,
+    table: LinkTable,
+    devices: Mapping[str, Device],
+    link: Link | None,
 ) -> Link | None:
     """The device that an address is put on."""
     if address.dev is None or address.dev == instance.interface:
         own = devices.get(instance.interface or "")
-        return own if own is not None and (address.dev is None or address.use_vmac or instance.vmac) else link
-    return devices.get(address.dev) or table.by_name(address.dev)
+        return own.link if own is not None else link
+    other = devices.get(address.dev)
+    return other.link if other is not None else table.by_name(address.dev)
 
 
 def _source(
