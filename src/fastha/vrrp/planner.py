@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -30,6 +30,7 @@ from fastha._core.spec import (
 from fastha.config.model import Address, IPAddress, VrrpInstance
 from fastha.net.filters import FilterAddress
 from fastha.net.links import Link, LinkTable
+from fastha.net.model_plan import ModelPlanner, PlanError
 from fastha.net.plan import ObjectKind, PlanObject, in_order
 from fastha.net.vmac import DeviceKind, DeviceSpec, configured_mac, device_name, link_local_for, virtual_mac
 from fastha.net.vmac import plan_objects as device_objects
@@ -77,16 +78,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         for trouble in self.troubles:
             bits |= trouble.fault
         return bits
-
-
-class Objects(msgspec.Struct, frozen=True):
-    """How addresses, routes and rules of the model become messages (:mod:`fastha.net.model_plan`)."""
-
-    address: Callable[[Address, Link, int | None, int | None], PlanObject]
-    """(address, link, valid lifetime in seconds or None, preferred lifetime likewise)."""
-    routes: Callable[[VrrpInstance, LinkTable, Link | None], tuple[list[PlanObject], list[str]]]
-    """The routes of an instance, and what is wrong with those that could not be made."""
-    rules: Callable[[VrrpInstance], tuple[list[PlanObject], list[str]]]
 
 
 def skew_ns(instance: VrrpInstance) -> int:
@@ -203,10 +194,11 @@ def plan_instance(
     table: LinkTable,
     *,
     devices: Mapping[str, Device],
-    objects: Objects,
+    objects: ModelPlanner,
     sock: int = NO_SLOT,
     group: int = NO_SLOT,
     pace_of: Callable[[str], int] = lambda _name: NO_SLOT,
+    rules: Sequence[PlanObject] = (),
     repair: tuple[int, int] = (0, 60 * SECOND),
     ours: frozenset[bytes] = frozenset(),
 ) -> Plan:
@@ -246,7 +238,11 @@ def plan_instance(
                     Trouble(Fault.CONFIG, f"{address.address}: interface {wanted} does not exist (yet)")
                 )
             continue
-        plan.append(objects.address(address, home, lifetime or None, None))
+        try:
+            plan.append(objects.address(address, home, lifetime_s=lifetime or None))
+        except PlanError as error:
+            troubles.append(Trouble(Fault.CONFIG, str(error)))
+            continue
         family = socket.AF_INET6 if address.address.version == 6 else socket.AF_INET
         if not (home.noarp or home.loopback or len(home.mac) != 6):
             announcements.append(
@@ -264,9 +260,12 @@ def plan_instance(
                 watched.append((base.ifindex, family))
         if drop_traffic:
             filtered.append(FilterAddress(address.address.packed, home.ifindex, home.name))
-    for things, wrong in (objects.routes(instance, table, own or link), objects.rules(instance)):
-        plan.extend(things)
-        troubles.extend(Trouble(Fault.CONFIG, text) for text in wrong)
+    for route in instance.routes:
+        try:
+            plan.append(objects.route(route))
+        except PlanError as error:
+            troubles.append(Trouble(Fault.CONFIG, str(error)))
+    plan.extend(rules)
     plan = in_order(plan)
 
     destination = instance.mcast_group or (GROUP6 if instance.family == socket.AF_INET6 else GROUP4)

@@ -1,0 +1,669 @@
+"""The instances of a daemon: from a configuration to a running engine, and from the engine's events to
+their state.
+
+Start and reload are the same thing: the difference between what runs and what is wanted. An instance is
+the same one if
+its VRID, family, interface and way of addressing are the same, whatever its name (keepalived's rule), so
+that it keeps its
+role. What does not change is not touched. Links and addresses that come and go lead to the plans they
+concern being made
+again.
+
+The manager never waits for the engine; it tells the daemon what happened through `on_transition` and
+`on_note`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from fastha._core.engine import Engine, EngineError, Event
+from fastha._core.events import EventKind, Fault
+from fastha._core.spec import NO_SLOT, VrrpSpec
+from fastha.config.model import Config, IPAddress, VrrpInstance
+from fastha.net.filters import Filter, FilterAddress, FilterError
+from fastha.net.links import LinkTable
+from fastha.net.model_plan import ModelPlanner, PlanError
+from fastha.net.nlsock import NetlinkError, NetlinkSocket
+from fastha.net.plan import PlanObject, difference
+from fastha.net.sysctl import SysctlError, SysctlKeeper, ipv4
+from fastha.net.vmac import DeviceError, DeviceManager, DeviceSpec
+
+from . import words
+from .planner import GROUP4, GROUP6, Device, Plan, devices_of, plan_instance
+from .records import Level, Mark, Note, Transition
+
+_VRRP, _AH, _ARP, _NA = 112, 51, 1, 58
+_TOLD = (
+    Fault.DISABLED
+    | Fault.NO_SOURCE
+    | Fault.SCRIPT
+    | Fault.FILE
+    | Fault.PROCESS
+    | Fault.BFD
+    | Fault.MAINTENANCE
+    | Fault.CONFIG
+)
+_PLANNED = Fault.NO_SOURCE | Fault.CONFIG
+"""Faults that planning sets and clears."""
+
+Identity = tuple[int, int, str, str]
+
+
+def identity(instance: VrrpInstance) -> Identity:
+    """What makes an instance the same over a reload."""
+    how = f"unicast {instance.source}" if instance.unicast else f"multicast {instance.mcast_group}"
+    if instance.vmac is not None:
+        how += f" {instance.vmac.kind}"
+    return (instance.family, instance.vrid, instance.interface or "", how)
+
+
+class Running:
+    """An instance at work: what it was configured as, what was planned, what the engine says of it."""
+
+    def __init__(self, slot: int, conf: VrrpInstance) -> None:
+        self.slot = slot
+        self.conf = conf
+        self.plan: Plan | None = None
+        self.items: dict[int, str] = {}
+        self.told = int(Fault.DISABLED)
+        self.delta = 0
+        self.state = "INIT"
+        self.since_ns = time.monotonic_ns()
+        self.since_wall_ns = time.time_ns()
+        self.cause = ""
+        self.master: str = ""
+        self.devices: dict[str, Device] = {}
+        self.socks: list[int] = []
+        self.stopping = False
+        self.deleted = False
+        self.reasons: dict[str, str] = {}
+        self.pending: Transition | None = None
+        self.zero_ns = 0
+        self.rules: tuple[PlanObject, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, as configured now."""
+        return self.conf.name
+
+    @property
+    def shown_state(self) -> str:
+        """The state for people: FAULT on the operator's wish is MAINT."""
+        if self.state == "FAULT" and self.told & Fault.MAINTENANCE:
+            return "MAINT"
+        return self.state
+
+
+class _Sock(msgspec.Struct):
+    """A receive socket and who uses it."""
+
+    slot: int
+    users: set[int]
+    groups: set[bytes]
+
+
+class Manager:
+    """Owns the instances. Give it the engine's events with `event`, the kernel's link changes with
+    `links_changed`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        table: LinkTable,
+        netlink: NetlinkSocket,
+        *,
+        sysctls: SysctlKeeper,
+        planner: ModelPlanner,
+        on_transition: Callable[[Transition], None],
+        on_note: Callable[[Note], None],
+    ) -> None:
+        self.engine = engine
+        self.table = table
+        self.planner = planner
+        self.devices = DeviceManager(table, sysctls)
+        self.instances: dict[Identity, Running] = {}
+        self.config = Config()
+        self.filter: Filter | None = None
+        self._netlink = netlink
+        self._sysctls = sysctls
+        self._on_transition = on_transition
+        self._on_note = on_note
+        self._by_slot: dict[int, Running] = {}
+        self._leaving: dict[int, Running] = {}
+        self._free: list[int] = []
+        self._next_slot = 0
+        self._socks: dict[tuple[int, int, int], _Sock] = {}
+        self._groups: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._paces: dict[str, int] = {}
+        self._ours: frozenset[bytes] = frozenset()
+        self._held = True
+        self._routes_watched = False
+        self._stopped = asyncio.Event()
+
+    # ---------------------------------------------------------------- looking
+
+    def by_name(self, name: str) -> Running | None:
+        """The instance of that name."""
+        return next((r for r in self.instances.values() if r.name == name), None)
+
+    def __iter__(self) -> Iterable[Running]:
+        return iter(self.instances.values())
+
+    # ---------------------------------------------------------------- start and reload
+
+    def apply(self, config: Config) -> None:
+        """Makes the configuration the running one; never raises for what a single instance cannot have."""
+        old = self.config
+        self.config = config
+        wanted = {identity(conf): conf for conf in config.instances}
+        self._ours = frozenset(
+            a.address.packed for conf in config.instances for a in (*conf.addresses, *conf.excluded)
+        )
+        if old.garp_groups != config.garp_groups or old.globals_ != config.globals_:
+            self._make_paces(config)
+        for delay in config.link_delays:
+            link = self.table.by_name(delay.interface)
+            if link is not None:
+                self.engine.link_delays(link.ifindex, delay.up_ns, delay.down_ns)
+
+        for key in [k for k in self.instances if k not in wanted]:
+            self._leave(key, deleted=True)
+        fresh: list[Running] = []
+        for key, conf in wanted.items():
+            running = self.instances.get(key)
+            if running is None:
+                running = Running(self._slot(), conf)
+                self.instances[key] = running
+                self._by_slot[running.slot] = running
+                fresh.append(running)
+            elif running.conf != conf:
+                if running.conf.rules != conf.rules:
+                    running.rules = None
+                running.conf = conf
+        self._make_groups(config)
+        self._filters_before()
+        for running in self.instances.values():
+            self._plan(running)
+        self._filters_after()
+        self._announce_groups()
+        if not self._held:
+            for running in fresh:
+                self._tell(running, clear=Fault.DISABLED)
+
+    def release(self) -> None:
+        """Lets every instance begin (after the start-up delay)."""
+        self._held = False
+        for running in self.instances.values():
+            self._tell(running, clear=Fault.DISABLED)
+
+    def _slot(self) -> int:
+        if self._free:
+            return self._free.pop()
+        self._next_slot += 1
+        return self._next_slot - 1
+
+    def _make_paces(self, config: Config) -> None:
+        self._paces = {}
+        g = config.globals_
+        number = 0
+        for group in config.garp_groups:
+            self.engine.pace(number, group.garp_interval_ns, group.gna_interval_ns)
+            self._paces.update(dict.fromkeys(group.interfaces, number))
+            number += 1
+        self._default_paces = (number, g.garp_interval_ns, g.gna_interval_ns)
+
+    def _pace_of(self, interface: str) -> int:
+        if interface in self._paces:
+            return self._paces[interface]
+        first, arp, na = self._default_paces
+        if not arp and not na:
+            return NO_SLOT
+        slot = max([first, *(n + 1 for n in self._paces.values())])
+        self.engine.pace(slot, arp, na)
+        self._paces[interface] = slot
+        return slot
+
+    def _make_groups(self, config: Config) -> None:
+        """Slots of sync groups; who is in them is told to the engine once the members are known to it."""
+        names = {group.name for group in config.sync_groups}
+        for name in [n for n in self._groups if n not in names]:
+            slot, _members = self._groups.pop(name)
+            self.engine.group(slot, ())
+        for group in config.sync_groups:
+            if group.name not in self._groups:
+                used = {slot for slot, _ in self._groups.values()}
+                self._groups[group.name] = (next(n for n in range(len(used) + 1) if n not in used), ())
+
+    def _announce_groups(self) -> None:
+        for group in self.config.sync_groups:
+            slot, before = self._groups[group.name]
+            found = (self.by_name(member) for member in group.members)
+            members = tuple(r.slot for r in found if r is not None)
+            if members != before:
+                self._groups[group.name] = (slot, members)
+                self.engine.group(slot, members)
+
+    def _group_of(self, name: str) -> int:
+        for group in self.config.sync_groups:
+            if name in group.members:
+                return self._groups[group.name][0]
+        return NO_SLOT
+
+    # ---------------------------------------------------------------- one instance
+
+    def _plan(self, running: Running, *, announce: bool = True) -> None:
+        """Plans an instance and tells the engine what came of it, if it is anything new."""
+        conf = running.conf
+        before = running.plan
+        self._make_devices(running)
+        if running.rules is None:
+            running.rules = self._plan_rules(running)
+        plan = plan_instance(
+            conf,
+            self.table,
+            devices=running.devices,
+            objects=self.planner,
+            group=self._group_of(conf.name),
+            pace_of=self._pace_of,
+            rules=running.rules,
+            repair=(self.config.globals_.repair_limit, self.config.globals_.repair_window_ns),
+            ours=self._ours,
+        )
+        socks, sock = self._make_socks(running, plan)
+        spec = msgspec.structs.replace(plan.spec, sock=sock)
+        if before is None:
+            self._start(running, spec, plan)
+        elif self._differs(before.spec, spec):
+            change = difference(before.objects, plan.objects)
+            new_addresses = any(item not in before.spec.announcements for item in spec.announcements)
+            spec = msgspec.structs.replace(
+                spec,
+                drop=b"".join(thing.remove for thing in change.remove),
+                announce_on_replace=announce and new_addresses,
+            )
+            self.engine.replace(running.slot, spec)
+        running.plan = msgspec.structs.replace(plan, spec=spec)
+        running.items = {n: thing.text for n, thing in enumerate(plan.objects)}
+        for slot in running.socks:
+            if slot not in socks:
+                self._drop_sock(slot, running.slot)
+        running.socks = socks
+        self._troubles(running, plan)
+        if conf.promote_secondaries and plan.link is not None:
+            self._sysctl(running, ipv4(plan.link.name, "promote_secondaries"), 1)
+        if (conf.routes or conf.rules) and not self._routes_watched:
+            self._routes_watched = True
+            self.engine.watch_routes()
+
+    @staticmethod
+    def _differs(old: VrrpSpec, new: VrrpSpec) -> bool:
+        return msgspec.structs.replace(old, drop=b"", announce_on_replace=False) != new
+
+    def _start(self, running: Running, spec: VrrpSpec, plan: Plan) -> None:
+        running.told = int(Fault.DISABLED) | (plan.faults & _PLANNED)
+        self.engine.add(running.slot, spec)
+        self.engine.told(running.slot, set_faults=running.told, delta=running.delta)
+
+    def _plan_rules(self, running: Running) -> tuple[PlanObject, ...]:
+        made: list[PlanObject] = []
+        for rule in running.conf.rules:
+            try:
+                made.extend(self.planner.rule(rule))
+            except PlanError as error:
+                self._note(running, "rule", Level.ERROR, str(error))
+        return tuple(made)
+
+    def _troubles(self, running: Running, plan: Plan) -> None:
+        bits = plan.faults & _PLANNED
+        texts = {trouble.text: trouble.text for trouble in plan.troubles}
+        for text in texts:
+            if text not in running.reasons:
+                self._note(running, "trouble", Level.WARNING, text)
+        running.reasons = texts
+        self._tell(running, set_=bits, clear=_PLANNED & ~bits)
+
+    def _tell(self, running: Running, *, set_: int = 0, clear: int = 0) -> None:
+        told = (running.told & ~clear) | set_
+        if told == running.told:
+            return
+        running.told = told
+        self.engine.told(
+            running.slot,
+            set_faults=told & _TOLD,
+            clear_faults=_TOLD & ~told,
+            delta=running.delta,
+        )
+
+    def _note(self, running: Running | None, kind: str, level: Level, text: str) -> None:
+        name = running.name if running is not None else None
+        self._on_note(
+            Note(
+                kind=kind,
+                level=level,
+                text=f"({name}) {text}" if name else text,
+                instance=name,
+                monotonic_ns=time.monotonic_ns(),
+            )
+        )
+
+    def _sysctl(self, running: Running, path: str, value: int) -> None:
+        try:
+            self._sysctls.set(path, value)
+        except SysctlError as error:
+            self._note(running, "sysctl", Level.WARNING, str(error))
+
+    # ---------------------------------------------------------------- devices and sockets
+
+    def _make_devices(self, running: Running) -> None:
+        g = self.config.globals_
+        wanted = devices_of(running.conf, self.table, (g.vmac_prefix, g.vmac_addr_prefix or g.vmac_prefix))
+        for parent in [p for p in running.devices if p not in wanted]:
+            self._remove_device(running, running.devices.pop(parent).spec)
+        for parent, spec in wanted.items():
+            had = running.devices.get(parent)
+            if had is not None and had.spec == spec and self.table.by_index(had.link.ifindex) is not None:
+                running.devices[parent] = Device(spec, self.table.by_index(had.link.ifindex) or had.link)
+                continue
+            try:
+                link = self.devices.ensure(spec, self._netlink, keep_up=running.state == "MASTER")
+            except (DeviceError, SysctlError, NetlinkError) as error:
+                running.devices.pop(parent, None)
+                self._note(running, "device", Level.ERROR, str(error))
+                continue
+            running.devices[parent] = Device(spec, link)
+
+    def _remove_device(self, running: Running, spec: DeviceSpec) -> None:
+        try:
+            self.devices.remove(spec.name, self._netlink)
+        except (NetlinkError, SysctlError) as error:
+            self._note(running, "device", Level.WARNING, f"removing {spec.name}: {error}")
+
+    def _make_socks(self, running: Running, plan: Plan) -> tuple[list[int], int]:
+        """The sockets that an instance listens on; returns all, and the one for its adverts."""
+        conf = running.conf
+        main = NO_SLOT
+        socks: list[int] = []
+        if plan.link is not None or conf.interface is None:
+            ifindex = plan.link.ifindex if plan.link is not None else 0
+            protocol = _AH if conf.auth_type == "ah" else _VRRP
+            group: IPAddress | None = None
+            if not conf.unicast:
+                group = conf.mcast_group or (GROUP6 if conf.family == socket.AF_INET6 else GROUP4)
+            try:
+                main = self._use_sock(
+                    running.slot, conf.family, protocol, ifindex, group, conf.kernel_rx_buf_size
+                )
+                socks.append(main)
+            except EngineError as error:
+                self._note(running, "socket", Level.ERROR, f"{error.strerror} on {conf.interface}")
+        for ifindex, family in plan.watched:
+            kind = _ARP if family == socket.AF_INET else _NA
+            try:
+                socks.append(self._use_sock(running.slot, family, kind, ifindex, None, None))
+            except EngineError as error:
+                self._note(running, "socket", Level.WARNING, f"watching for foreign claims: {error.strerror}")
+        return socks, main
+
+    def _use_sock(
+        self, user: int, family: int, protocol: int, ifindex: int, group: IPAddress | None, rcvbuf: int | None
+    ) -> int:
+        key = (family, protocol, ifindex)
+        found = self._socks.get(key)
+        if found is None:
+            groups = [group.packed] if group is not None else []
+            slot = self.engine.open_socket(family, protocol, ifindex, groups, rcvbuf or 4 << 20)
+            found = self._socks[key] = _Sock(slot, set(), set(groups))
+        elif group is not None and group.packed not in found.groups:
+            self.engine.join(found.slot, group.packed)
+            found.groups.add(group.packed)
+        found.users.add(user)
+        return found.slot
+
+    def _drop_sock(self, slot: int, user: int) -> None:
+        for key, found in list(self._socks.items()):
+            if found.slot == slot:
+                found.users.discard(user)
+                if not found.users:
+                    del self._socks[key]
+                    self.engine.close_socket(slot)
+
+    # ---------------------------------------------------------------- filters
+
+    def _dropped(self, extra: Iterable[FilterAddress] = ()) -> set[FilterAddress]:
+        found = set(extra)
+        for running in self.instances.values():
+            if running.plan is not None:
+                found.update(running.plan.filtered)
+        return found
+
+    def _filters_before(self) -> None:
+        """Nothing to do before planning: rules are made once every address has its device."""
+
+    def _filters_after(self) -> None:
+        wanted = self._dropped()
+        if self.filter is None:
+            if wanted:
+                self._note(
+                    None, "filter", Level.ERROR, "no_accept needs a packet filter, and none was set up"
+                )
+            return
+        try:
+            self.filter.apply(wanted)
+        except (FilterError, NetlinkError) as error:
+            self._note(None, "filter", Level.ERROR, str(error))
+
+    # ---------------------------------------------------------------- the machine changes
+
+    def links_changed(self, names: set[str]) -> None:
+        """Plans again whatever has to do with these interfaces: they came, went, were renamed or
+        re-addressed."""
+        for delay in self.config.link_delays:
+            link = self.table.by_name(delay.interface)
+            if delay.interface in names and link is not None:
+                self.engine.link_delays(link.ifindex, delay.up_ns, delay.down_ns)
+        touched = False
+        for running in list(self.instances.values()):
+            if self._interfaces(running) & names:
+                self._plan(running)
+                touched = True
+        if touched:
+            self._filters_after()
+
+    def _interfaces(self, running: Running) -> set[str]:
+        conf = running.conf
+        found = {conf.interface or ""}
+        found.update(a.dev for a in (*conf.addresses, *conf.excluded) if a.dev)
+        found.update(t.name for t in conf.track_interfaces)
+        found.update(r.dev for r in conf.routes if r.dev)
+        found.update(h.dev for r in conf.routes for h in r.nexthops if h.dev)
+        found.update(d.spec.name for d in running.devices.values())
+        return found - {""}
+
+    # ---------------------------------------------------------------- what moves an instance
+
+    def tracked(self, name: str, delta: int, faults: int) -> None:
+        """What tracking says of an instance: its priority change and fault bits (SCRIPT, FILE, PROCESS,
+        BFD)."""
+        running = self.by_name(name)
+        if running is None:
+            return
+        bits = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
+        told = (running.told & ~int(bits)) | (faults & int(bits))
+        if told == running.told and delta == running.delta:
+            return
+        running.told, running.delta = told, delta
+        self.engine.told(running.slot, set_faults=told & _TOLD, clear_faults=_TOLD & ~told, delta=delta)
+
+    def maintenance(self, running: Running, on: bool) -> None:
+        """Hands an instance over and keeps it away, or lets it take part again."""
+        if on:
+            self._tell(running, set_=Fault.MAINTENANCE)
+        else:
+            self._tell(running, clear=Fault.MAINTENANCE)
+
+    # ---------------------------------------------------------------- the end
+
+    def _leave(self, key: Identity, *, deleted: bool) -> None:
+        running = self.instances.pop(key)
+        running.stopping = True
+        running.deleted = deleted
+        self._leaving[running.slot] = running
+        self.engine.stop(running.slot, running.conf.graceful_handover)
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """Hands every instance over and waits until all have left the network (or `timeout` seconds)."""
+        longest = max((r.conf.advert_int_ns for r in self.instances.values()), default=0)
+        for key in list(self.instances):
+            self._leave(key, deleted=False)
+        self._stopped.clear()
+        if not self._leaving:
+            return
+        try:
+            await asyncio.wait_for(self._stopped.wait(), timeout or 2 * longest / 1e9 + 2)
+        except TimeoutError:
+            self._note(None, "stop", Level.WARNING, f"{len(self._leaving)} instances did not leave in time")
+
+    def clean_up(self) -> None:
+        """After `stop`: removes devices, filters and settings."""
+        try:
+            self.devices.remove_all(self._netlink)
+            if self.filter is not None:
+                self.filter.remove()
+        except (NetlinkError, SysctlError, FilterError) as error:
+            self._note(None, "clean_up", Level.WARNING, str(error))
+
+    def _gone(self, running: Running) -> None:
+        self._leaving.pop(running.slot, None)
+        self._by_slot.pop(running.slot, None)
+        self.engine.remove(running.slot)
+        for slot in running.socks:
+            self._drop_sock(slot, running.slot)
+        for device in running.devices.values():
+            self._remove_device(running, device.spec)
+        self._free.append(running.slot)
+        if not self._leaving:
+            self._stopped.set()
+
+    # ---------------------------------------------------------------- events
+
+    def event(self, event: Event) -> None:
+        """Takes in one engine event."""
+        kind = event.kind
+        running = self._by_slot.get(event.slot)
+        if kind == EventKind.ENGINE_STALL:
+            late, slept = event.v[0], event.v[1]
+            text = (
+                f"the engine woke {late / 1e6:.1f} ms late"
+                if late
+                else f"the machine slept {slept / 1e9:.1f} s"
+            )
+            level = Level.WARNING if max(late, slept) > 50_000_000 else Level.INFO
+            self._on_note(
+                Note(
+                    kind="engine_stall",
+                    level=level,
+                    text=text,
+                    monotonic_ns=event.at,
+                    number=max(late, slept) // 1000,
+                )
+            )
+        elif kind == EventKind.MAIN_STALLED:
+            text = f"the main thread was stalled for {event.v[0] / 1e9:.1f} s; " + (
+                "every instance is handed over" if event.arg[0] else "taking part again"
+            )
+            self._on_note(Note(kind="main_stalled", level=Level.ERROR, text=text, monotonic_ns=event.at))
+        elif kind == EventKind.SHIELD:
+            text = (
+                f"{event.arg[1]} bad adverts a second: the kernel now drops them, one in 64 is still counted"
+                if event.arg[0]
+                else "the flood of bad adverts is over"
+            )
+            self._on_note(Note(kind="shield", level=Level.WARNING, text=text, monotonic_ns=event.at))
+        elif kind == EventKind.RESYNC:
+            text = (
+                "netlink messages were lost; reading everything again"
+                if event.arg[0] == 1
+                else "engine events were lost"
+            )
+            self._on_note(Note(kind="resync", level=Level.WARNING, text=text, monotonic_ns=event.at))
+            self._resync()
+        elif running is None or kind == EventKind.LINK:
+            return
+        elif kind == EventKind.STATE:
+            self._state(running, event)
+        elif kind == EventKind.TIMELINE:
+            self._timeline(running, event)
+        elif kind == EventKind.STOPPED:
+            self._gone(running)
+        else:
+            if kind == EventKind.NEW_MASTER:
+                running.master = words.address_text(event.address)
+            index = event.arg[1] if kind == EventKind.NETLINK_ERROR else event.arg[0]
+            note = words.note_of(event, running.name, running.items.get(index, "an object"))
+            if note is not None:
+                self._on_note(note)
+
+    def _resync(self) -> None:
+        """Events were lost: read the states instead."""
+        for running in self.instances.values():
+            running.state = str(self.engine.status(running.slot)["state"])
+
+    def _state(self, running: Running, event: Event) -> None:
+        self._flush(running)
+        old, new = words.state_name(event.arg[0]), words.state_name(event.arg[1])
+        running.state = new
+        running.since_ns = event.at
+        offset = time.time_ns() - time.monotonic_ns()
+        running.since_wall_ns = event.at + offset
+        running.cause = words.cause_text(event)
+        if new == "MASTER":
+            running.master = str(running.plan.source) if running.plan is not None else ""
+        elif new == "BACKUP" and any(event.address):
+            running.master = words.address_text(event.address)
+        shown = running.shown_state if new == "FAULT" else new
+        if new == "INIT" and running.deleted:
+            shown = "DELETED"
+        transition = Transition(
+            instance=running.name,
+            old=old,
+            new=shown,
+            cause=running.cause,
+            monotonic_ns=event.at,
+            wall_ns=running.since_wall_ns,
+            priority=event.v[5],
+            faults=event.arg[3],
+            peer=words.address_text(event.address),
+            marks=words.start_marks(event),
+            deleted=running.deleted,
+        )
+        if new == "MASTER":
+            # told with its whole timeline, which follows within the millisecond; or with what there is, at
+            # the next event
+            running.pending = transition
+            running.zero_ns = event.v[1] or event.v[0]
+            asyncio.get_running_loop().call_later(0.05, self._flush, running)
+        else:
+            self._on_transition(transition)
+
+    def _timeline(self, running: Running, event: Event) -> None:
+        if running.pending is not None:
+            marks: tuple[Mark, ...] = running.pending.marks + words.end_marks(event, running.zero_ns)
+            running.pending = msgspec.structs.replace(running.pending, marks=marks)
+            self._flush(running)
+
+    def _flush(self, running: Running) -> None:
+        if running.pending is not None:
+            pending, running.pending = running.pending, None
+            self._on_transition(pending)
+
+
+def record_path(run_directory: Path) -> Path:
+    """Where the names of what may be left behind are kept."""
+    return run_directory / "objects.json"
