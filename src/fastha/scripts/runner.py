@@ -102,6 +102,7 @@ class Execution:
         self.on_gone: Callable[[], None] | None = None
         self.started_ns = time.monotonic_ns()
         self.stuck = False
+        self.outlives = False
         self._runner = runner
         self._captures = captures
         self._pidfd = -1
@@ -303,10 +304,12 @@ class Runner:
         extra_args: Iterable[str] = (),
         extra_environment: Mapping[str, str] | None = None,
         capture: bool = True,
+        outlives: bool = False,
     ) -> Execution:
         """Starts `program` with `extra_args` after its own; returns at once.
 
         `timeout` is in seconds from now. A program that cannot be started is an outcome with `error` set.
+        One that `outlives` the daemon is not ended by `close`.
         """
         captures: tuple[Capture, ...] = ()
         if capture:
@@ -316,6 +319,7 @@ class Runner:
                 self.notice_once("capture", f"cannot keep what scripts print: {error.strerror}")
         execution = Execution(self, program, captures)
         self._running.add(execution)
+        execution.outlives = outlives
         if self._closed:
             self.loop.call_soon(execution._fail, "fastha is stopping")
             return execution
@@ -351,15 +355,16 @@ class Runner:
         return await execution.outcome
 
     async def close(self, grace: float = 1.0) -> None:
-        """Ends everything that still runs, waits at most `grace` seconds for it, then kills what is left."""
+        """Ends all that still runs and may not outlive the daemon: waits at most `grace` seconds, then
+        kills."""
         self._closed = True
-        left = list(self._running)
+        left = [execution for execution in self._running if not execution.outlives]
         for execution in left:
             execution.end("fastha is stopping")
         if left:
             await asyncio.wait([execution.gone for execution in left], timeout=grace)
         for execution in list(self._running):
-            if execution.pid:
+            if execution.pid and not execution.outlives:
                 execution._signal_group(signal.SIGKILL)
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -385,7 +390,7 @@ class Runner:
             execution._fail(f"cannot be run: {text}")
             return
         execution._begin(job.result(), timeout)
-        if self._closed:
+        if self._closed and not execution.outlives:
             execution.end("fastha is stopping")
 
     def _spawn(
