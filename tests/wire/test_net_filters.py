@@ -6,6 +6,7 @@ import shutil
 import socket
 
 import pytest
+from fastha.config.model import Firewall
 from net_namespaces import namespace, run, veth
 
 from fastha.net.filters import (
@@ -139,6 +140,16 @@ def test_iptables_rules_come_and_go() -> None:
         ]
         put.remove()
         assert run("ip6tables-legacy -S vips_in").splitlines() == ["-N vips_in"]
+        put.apply([address("192.0.2.5"), address("2001:db8::5"), address("fe80::5", 0, "e0")])
+        run("iptables-legacy -A vips_in -d 192.0.2.9/32 -j DROP")
+        again = IptablesFilter("vips_in", None, commands=("iptables-legacy", "ip6tables-legacy"))
+        wanted = [address("192.0.2.5"), address("2001:db8::5"), address("fe80::5", 0, "e0")]
+        again.remove_leftovers(wanted)
+        assert run("iptables-legacy -S vips_in").splitlines() == [
+            "-N vips_in",
+            "-A vips_in -d 192.0.2.9/32 -j DROP",
+        ]
+        assert run("ip6tables-legacy -S vips_in").splitlines() == ["-N vips_in"]
         missing = IptablesFilter("nowhere", commands=("iptables-legacy", "ip6tables-legacy"))
         with pytest.raises(FilterError, match="chains of vrrp_iptables must exist"):
             missing.apply([address("192.0.2.5")])
@@ -149,7 +160,8 @@ def test_iptables_rules_come_and_go() -> None:
 def test_iptables_that_writes_nf_tables_is_not_used() -> None:
     if "nf_tables" not in run("iptables -V"):
         pytest.skip("this machine's iptables is the legacy one")
-    chosen, told = choose(None, ("INPUT", "OUTPUT"))
+    chosen, told = choose(Firewall(iptables=("INPUT", "OUTPUT"), nftables_counters=True))
     assert isinstance(chosen, NftFilter)
-    assert told is not None and "iptables program writes nf_tables rules" in told
-    assert choose(FilterOptions(table="x"), ("INPUT", None))[1] is None
+    assert len(told) == 1 and "iptables program writes nf_tables rules" in told[0]
+    assert choose(Firewall(nftables="x", iptables=("INPUT", "")))[1] == []
+    assert choose(Firewall())[1] == []

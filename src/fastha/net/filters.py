@@ -11,14 +11,14 @@ vrrp_iptables. Virtual MACs need no rules here: their devices are down while bac
 from __future__ import annotations
 
 import ipaddress
-import shutil
 import socket
 import struct
-import subprocess
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
+
+from fastha.config.model import Firewall
 
 from . import nft
 from .nft import NftSocket
@@ -211,21 +211,44 @@ class IptablesFilter:
         """See :class:`Filter`; raises :exc:`FilterError`."""
         self.apply(())
 
+    def remove_leftovers(self, addresses: Iterable[FilterAddress]) -> None:
+        """Remove rules of ours for these addresses that a killed run left behind; raises
+        :exc:`FilterError`.
+        """
+        wanted = frozenset(addresses)
+        for command, size in zip(self._commands, (4, 16), strict=True):
+            mine = {a for a in wanted if len(a.address) == size}
+            if not mine:
+                continue
+            expected = {_comparable(f"-A {rule}") for address in mine for rule in self._rules(address)}
+            if size == 16:
+                expected |= {_comparable(f"-A {rule}") for rule in self._discovery()}
+            program = f"{command}-save"
+            shown = _run([program, "-t", "filter"])
+            found = [line for line in shown.splitlines() if _comparable(line) in expected]
+            # Rules for neighbour discovery alone might be the operator's.
+            if any(line.endswith("DROP") for line in found):
+                self._restore(command, [f"-D {line[3:]}" for line in found])
+
+    def _discovery(self) -> list[str]:
+        chains = [chain for chain in (self._in, self._out) if chain is not None]
+        return [
+            f"{chain} -p icmpv6 --icmpv6-type {kind} -j ACCEPT"
+            for chain in chains
+            for kind in _NEIGHBOR_DISCOVERY
+        ]
+
     def _lines(self, before: set[FilterAddress], after: set[FilterAddress], size: int) -> list[str]:
         lines = [f"-D {rule}" for address in sorted(before - after) for rule in self._rules(address)]
         # Rules go to the top of the chain; those for neighbour discovery are inserted last to stand before
         # them.
         lines += [_at_top(rule) for address in sorted(after - before) for rule in self._rules(address)]
-        if size == 16 and bool(before) != bool(after):
-            for chain in filter(None, (self._in, self._out)):
-                for kind in _NEIGHBOR_DISCOVERY:
-                    rule = f"{chain} -p icmpv6 --icmpv6-type {kind} -j ACCEPT"
-                    lines.append(_at_top(rule) if after else f"-D {rule}")
-        elif size == 16 and after - before:
-            for chain in filter(None, (self._in, self._out)):
-                for kind in _NEIGHBOR_DISCOVERY:
-                    rule = f"{chain} -p icmpv6 --icmpv6-type {kind} -j ACCEPT"
-                    lines += [f"-D {rule}", _at_top(rule)]
+        if size == 16:
+            for rule in self._discovery():
+                if before:
+                    lines.append(f"-D {rule}")
+                if after:
+                    lines.append(_at_top(rule))
         return lines
 
     def _rules(self, address: FilterAddress) -> list[str]:
@@ -242,21 +265,38 @@ class IptablesFilter:
         program = f"{command}-restore"
         text = "*filter\n" + "\n".join(lines) + "\nCOMMIT\n"
         try:
-            done = subprocess.run(
-                [program, "--noflush", "--wait", "5"],
-                input=text,
-                capture_output=True,
-                text=True,
-                timeout=15,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise FilterError(
-                f"cannot run {program}: {error}; install iptables or configure nftables"
-            ) from error
-        if done.returncode != 0:
-            said = " ".join(done.stderr.split())
-            raise FilterError(f"{program} refused: {said}; the chains of vrrp_iptables must exist")
+            _run([program, "--noflush", "--wait", "5"], text)
+        except FilterError as error:
+            raise FilterError(f"{error}; the chains of vrrp_iptables must exist") from error
+
+
+def _run(words: list[str], text: str = "") -> str:
+    """Run one of iptables' programs, without a shell; its output. Raises :exc:`FilterError`."""
+    import subprocess  # noqa: PLC0415 - most daemons never need it
+
+    try:
+        done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=15, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FilterError(
+            f"cannot run {words[0]}: {error}; install iptables or configure nftables"
+        ) from error
+    if done.returncode != 0:
+        raise FilterError(f"{words[0]} refused: {' '.join(done.stderr.split())}")
+    return done.stdout
+
+
+def _comparable(line: str) -> tuple[str, ...]:
+    """The words of a rule that tell it apart, however iptables-save orders and completes them."""
+    words = []
+    skip = False
+    for word in line.replace("ipv6-icmp", "icmpv6").replace("/32", "").replace("/128", "").split():
+        if word == "-m":
+            skip = True
+        elif skip:
+            skip = False
+        else:
+            words.append(word)
+    return tuple(sorted(words))
 
 
 def _at_top(rule: str) -> str:
@@ -266,33 +306,44 @@ def _at_top(rule: str) -> str:
 
 def iptables_is_nftables() -> bool | None:
     """Whether the iptables program writes nf_tables rules itself; None when there is no such program."""
+    import shutil  # noqa: PLC0415 - it brings the compression modules along
+
     program = shutil.which("iptables")
     if program is None:
         return None
     try:
-        done = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        return "nf_tables" in _run([program, "-V"])
+    except FilterError:
         return None
-    return "nf_tables" in done.stdout
 
 
-def choose(
-    nftables: FilterOptions | None, iptables: tuple[str, str | None] | None
-) -> tuple[Filter, str | None]:
-    """The filter that the configuration asks for, and a message for the operator where it is another one
-    than asked.
+def choose(firewall: Firewall, *, track_primary: bool = True) -> tuple[Filter, list[str]]:
+    """The filter that a configuration asks for, and messages for the operator where it is another one than
+    asked.
 
     As keepalived: nftables when asked for or when nothing is asked for; iptables only when its program
-    exists and does not itself write nf_tables rules.
+    exists and does not itself write nf_tables rules. ``track_primary``: False when an instance has
+    ``dont_track_primary``; link-local addresses are then matched by the name of the link, which may come
+    and go, unless ``nftables_ifindex``.
     """
-    if nftables is None and iptables is not None:
-        written = iptables_is_nftables()
-        if written is False:
-            return IptablesFilter(*iptables), None
+    options = FilterOptions(
+        table=firewall.nftables or "keepalived",
+        priority=firewall.nftables_priority,
+        by_ifindex=firewall.nftables_ifindex or track_primary,
+        counters=firewall.nftables_counters,
+    )
+    if firewall.nftables is not None or firewall.iptables is None:
+        return NftFilter(options), []
+    written = iptables_is_nftables()
+    if written is not False:
         why = (
             "there is no iptables program"
             if written is None
             else "the iptables program writes nf_tables rules"
         )
-        return NftFilter(FilterOptions()), f"vrrp_iptables: {why}, so nftables is used (table keepalived)"
-    return NftFilter(nftables or FilterOptions()), None
+        return NftFilter(options), [f"vrrp_iptables: {why}, so nftables is used (table {options.table})"]
+    told = []
+    if firewall.ipsets:
+        told.append("vrrp_ipsets: there is one iptables rule for each address instead of sets")
+    chain_in, chain_out = firewall.iptables
+    return IptablesFilter(chain_in, chain_out or None), told

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from fastha.config.model import Address, Encap, NextHop, Route, Rule
 
@@ -311,6 +311,53 @@ class ModelPlanner:
             protocol=self._number("rt_protos", rule.protocol, text) if rule.protocol else rtnl.PROTOCOL,
         )
         return rule_object(spec, text, tracked=not rule.no_track)
+
+    # many at once
+
+    def routes(self, wanted: Iterable[Route]) -> tuple[list[PlanObject], list[str]]:
+        """The plan objects of routes, and in words what is wrong with those that could not be made."""
+        made, wrong = [], []
+        for route in wanted:
+            try:
+                made.append(self.route(route))
+            except PlanError as error:
+                wrong.append(str(error))
+        return made, wrong
+
+    def rules(self, wanted: Iterable[Rule]) -> tuple[list[PlanObject], list[str]]:
+        """The plan objects of rules, and in words what is wrong with those that could not be made."""
+        made: list[PlanObject] = []
+        wrong = []
+        for rule in wanted:
+            try:
+                made += self.rule(rule)
+            except PlanError as error:
+                wrong.append(str(error))
+        return made, wrong
+
+    def statics(
+        self,
+        addresses: Iterable[Address],
+        wanted: Iterable[Route],
+        also: Iterable[Rule],
+        default_interface: str,
+    ) -> tuple[list[PlanObject], list[str]]:
+        """The static addresses, routes and rules of a configuration, in order, and what is wrong with the
+        others.
+
+        ``default_interface`` takes the addresses that name none.
+        """
+        made: list[PlanObject] = []
+        wrong: list[str] = []
+        for address in addresses:
+            try:
+                made.append(self.address(address, address.dev or default_interface, static=True))
+            except PlanError as error:
+                wrong.append(str(error))
+        for found, problems in (self.routes(wanted), self.rules(also)):
+            made += found
+            wrong += problems
+        return made, wrong
 
     # names
 

@@ -157,7 +157,7 @@ def encap_ip6(
     return ENCAP_IP6, _encap_tunnel(tunnel_id, dst, src, (4, hop_limit), (5, traffic_class), flags)
 
 
-def _encap_tunnel(  # noqa: PLR0917
+def _encap_tunnel(
     tunnel_id: int | None,
     dst: bytes | None,
     src: bytes | None,

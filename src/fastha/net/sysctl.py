@@ -105,3 +105,21 @@ class SysctlKeeper:
             partial = self._state.with_suffix(".partial")
             partial.write_text(json.dumps(self._original))
             partial.replace(self._state)
+
+
+def promote_secondaries(keeper: SysctlKeeper, interface: str) -> bool:
+    """``promote_secondaries``: removing a primary address leaves the others of its subnet; True when it was
+    changed.
+
+    Raises :exc:`SysctlError`.
+    """
+    return keeper.set(ipv4(interface, "promote_secondaries"), 1)
+
+
+def disable_local_igmp(keeper: SysctlKeeper) -> bool:
+    """``disable_local_igmp``: no IGMP reports for 224.0.0.0/24, which switches flood anyway (RFC 4541
+    section 2.1.2).
+
+    Raises :exc:`SysctlError`.
+    """
+    return keeper.set("net/ipv4/igmp_link_local_mcast_reports", 0)
