@@ -6,9 +6,9 @@ import shutil
 import socket
 
 import pytest
-from fastha.config.model import Firewall
 from net_namespaces import namespace, run, veth
 
+from fastha.config.model import Firewall
 from fastha.net.filters import (
     FilterAddress,
     FilterError,
