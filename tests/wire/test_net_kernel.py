@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fastha.net.keys import key_of, message_key
 from fastha.net.links import LinkMonitor, LinkTable
 from fastha.net.nlsock import NetlinkError, NetlinkSocket
 from fastha.net.objects import AddressSpec, address_object, route_object, rule_object
+from fastha.net.plan import PlanObject
 from fastha.net.routes import (
     RTAX_ADVMSS,
     RTAX_CC_ALGO,
@@ -480,3 +482,42 @@ def test_keys_of_equal_things_are_equal_and_of_others_not() -> None:
         rtnl.address_add(IN, 3, four("192.0.2.50"), 24, peer=four("192.0.2.9")),
     ):
         assert message_key(one) != message_key(other)
+
+
+def test_an_address_that_is_not_renewed_goes_and_one_that_is_stays() -> None:
+    """What a daemon that was killed loses without anyone's help, and what one that lives keeps."""
+    with namespace(), NetlinkSocket() as sock:
+        veth("e0", "p0")
+        link = LinkTable.snapshot().by_name("e0")
+        assert link is not None
+
+        def vip(text: str, prefixlen: int) -> PlanObject:
+            flags = rtnl.IFA_F_NODAD if ":" in text else 0
+            packed = socket.inet_pton(IN6 if ":" in text else IN, text)
+            return address_object(
+                AddressSpec(
+                    ifindex=link.ifindex,
+                    ifname="e0",
+                    address=packed,
+                    prefixlen=prefixlen,
+                    flags=flags,
+                    preferred_lft=0 if prefixlen == 128 else 3,
+                    valid_lft=3,
+                )
+            )
+
+        lost = [vip("192.0.2.50", 24), vip("2001:db8::50", 128)]
+        kept = [vip("192.0.2.60", 32), vip("2001:db8::60", 64)]
+        assert all(thing.renew for thing in lost + kept)
+        assert sock.batch([thing.add for thing in lost + kept]) == [None] * 4
+        until = time.monotonic() + 15
+        while time.monotonic() < until:
+            time.sleep(0.5)
+            assert sock.batch([thing.add for thing in kept]) == [None] * 2
+            now = {a["local"] for a in addresses_of("e0")}
+            if not now & {"192.0.2.50", "2001:db8::50"}:
+                break
+        assert now >= {"192.0.2.60", "2001:db8::60"}
+        assert not now & {"192.0.2.50", "2001:db8::50"}
+        shown = {a["local"]: a for a in addresses_of("e0")}
+        assert "deprecated" not in shown["2001:db8::60"], "preferred as long as it is renewed"
