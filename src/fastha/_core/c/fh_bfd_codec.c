@@ -40,6 +40,7 @@ static const char *const rx_names[FH_BFD_RX_N] = {
     [FH_BFD_RX_ADMIN_DOWN] = "admin_down",
     [FH_BFD_RX_SBFD_DEMAND] = "sbfd_demand",
     [FH_BFD_RX_SBFD_PORT] = "sbfd_port",
+    [FH_BFD_RX_SBFD_STATE] = "sbfd_state",
     [FH_BFD_RX_LOOPED] = "echo_not_ours",
     [FH_BFD_RX_LIMIT] = "unsolicited_refused",
 };
