@@ -134,6 +134,7 @@ enum fh_bfd_rx {
     FH_BFD_RX_ADMIN_DOWN,    /* session is AdminDown: taken note of, then discarded */
     FH_BFD_RX_SBFD_DEMAND,   /* S-BFD reflector: D clear; initiator: D set (7880 7.2.3, 7.3.3) */
     FH_BFD_RX_SBFD_PORT,     /* S-BFD reflector: source port 7784 */
+    FH_BFD_RX_SBFD_STATE,    /* S-BFD initiator: an answer that is neither Up nor AdminDown */
     FH_BFD_RX_LOOPED,        /* unaffiliated Echo: not a packet of ours */
     FH_BFD_RX_LIMIT,         /* unsolicited session refused: limit, source filter or subnet (9468) */
     FH_BFD_RX_N
