@@ -119,12 +119,19 @@ class InstanceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     auth_type: int = 0
     has_auth_data: bool = False
     source_address: str = ""
+    multicast_address: str = ""
+    unicast_ttl: int = 255
+    master_down_timer_us: int = 0
+    not_run_scripts: int = 0
+    priority_changes: bool = False
     unicast_peers: tuple[str, ...] = ()
     down_timer_adverts: int = 3
     sync_group: str = ""
     fault_reasons: tuple[str, ...] = ()
     cause: str = ""
     stats: InstanceStats = InstanceStats()
+    #: Transitions since the start, by the state entered ("MASTER", "BACKUP", ...).
+    transitions: tuple[tuple[str, int], ...] = ()
 
 
 class GroupSnapshot(msgspec.Struct, frozen=True, kw_only=True):

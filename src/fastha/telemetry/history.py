@@ -1,0 +1,218 @@
+"""What happened, kept across restarts: a bounded file of transitions with cause and timeline.
+
+One JSON document per line, newest last. The file is appended to in a worker thread and cut back to its
+newest half when it has grown beyond its bound; a line that a crash left unfinished is skipped. A full disk
+loses no record for those who look while the daemon runs: the newest are also held in memory, and are
+written as soon as there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from fastha.telemetry.files import write_file
+
+DEFAULT_PATH = "/var/lib/fastha/history.jsonl"
+MAX_BYTES = 4 * 1024 * 1024
+IN_MEMORY = 5000
+_RETRY_S = 10.0
+
+
+class HistoryMark(msgspec.Struct, frozen=True):
+    """One point of a timeline: `at_us` microseconds after the first."""
+
+    step: str
+    at_us: int
+
+
+class HistoryRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that happened. `wall_ns` is CLOCK_REALTIME; `monotonic_ns` counts since boot `boot`."""
+
+    wall_ns: int
+    kind: str
+    name: str
+    state: str
+    previous: str = ""
+    priority: int = 0
+    cause: str = ""
+    timeline: tuple[HistoryMark, ...] = ()
+    interface: str = ""
+    vrid: int = 0
+    group: str = ""
+    monotonic_ns: int = 0
+    boot: str = ""
+    details: dict[str, str] = {}
+
+
+class History:
+    """The records of one node."""
+
+    def __init__(
+        self,
+        path: str | Path = DEFAULT_PATH,
+        *,
+        log: Callable[[str], None],
+        max_bytes: int = MAX_BYTES,
+        in_memory: int = IN_MEMORY,
+    ) -> None:
+        self.path = Path(path)
+        self._log = log
+        self._max_bytes = max_bytes
+        self._records: deque[HistoryRecord] = deque(maxlen=in_memory)
+        self._limit = in_memory
+        self._unwritten: deque[bytes] = deque()
+        self._encoder = msgspec.json.Encoder()
+        self._task: asyncio.Task[None] | None = None
+        self._in_trouble = False
+        self.lost = 0
+        self.boot = boot_id()
+
+    def load(self) -> int:
+        """Reads what earlier runs left; how many records that were. A missing file is no error."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            self._tell(f"cannot read the history {self.path}: {error.strerror}")
+            return 0
+        for record in read_records(data):
+            self._records.append(record)
+        return len(self._records)
+
+    def append(self, record: HistoryRecord) -> None:
+        """Adds a record; it is written soon, in the background when an event loop runs, else at once."""
+        if not record.boot:
+            record = msgspec.structs.replace(record, boot=self.boot)
+        self._records.append(record)
+        if len(self._unwritten) < self._limit:
+            self._unwritten.append(self._encoder.encode(record) + b"\n")
+        else:
+            self.lost += 1
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._note(self._write_out())
+            return
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._work())
+
+    def records(
+        self, name: str | None = None, *, since_ns: int = 0, limit: int | None = None
+    ) -> list[HistoryRecord]:
+        """Records in order, newest last; `since_ns` is CLOCK_REALTIME."""
+        found = [r for r in self._records if (name is None or r.name == name) and r.wall_ns >= since_ns]
+        return found if limit is None else found[-limit:]
+
+    async def close(self) -> None:
+        """Writes what is not written yet."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1.0)
+        self._note(self._write_out())
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._unwritten:
+            problem = await loop.run_in_executor(None, self._write_out)
+            self._note(problem)
+            if problem:
+                await asyncio.sleep(_RETRY_S)
+
+    def _note(self, problem: str) -> None:
+        """Tells the first of a row of problems, and its end."""
+        if problem:
+            self._tell(problem)
+        elif self._in_trouble:
+            self._in_trouble = False
+            self._log(f"the history {self.path} is written again")
+
+    def _write_out(self) -> str:
+        """Writes all that waits; what went wrong. May run in a worker thread."""
+        lines = list(self._unwritten)
+        if not lines:
+            return ""
+        try:
+            _append(self.path, b"".join(lines))
+        except OSError as error:
+            return (
+                f"cannot write the history {self.path}: {error.strerror}. Records are kept in memory: make "
+                "room, or make the directory writable"
+            )
+        for _ in lines:
+            self._unwritten.popleft()
+        try:
+            self._cut_back()
+        except OSError as error:
+            return f"cannot cut back the history {self.path}: {error.strerror}"
+        return ""
+
+    def _cut_back(self) -> None:
+        if self.path.stat().st_size <= self._max_bytes:
+            return
+        data = self.path.read_bytes()
+        start = data.find(b"\n", len(data) - self._max_bytes // 2) + 1
+        write_file(self.path, data[start:], 0o640)
+
+    def _tell(self, text: str) -> None:
+        if not self._in_trouble:
+            self._in_trouble = True
+            self._log(text)
+
+
+def read_records(data: bytes) -> Iterator[HistoryRecord]:
+    """The records in the text of a history; lines that are none are skipped."""
+    decoder = msgspec.json.Decoder(HistoryRecord)
+    for line in data.splitlines():
+        try:
+            yield decoder.decode(line)
+        except msgspec.DecodeError:
+            continue
+
+
+def merge(*histories: Iterable[tuple[str, HistoryRecord]]) -> list[tuple[str, HistoryRecord]]:
+    """The (node, record) pairs of several nodes in order of their wall clocks."""
+    return sorted((pair for history in histories for pair in history), key=lambda pair: pair[1].wall_ns)
+
+
+def boot_id() -> str:
+    """Tells one boot of the machine from another; empty when the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Appends whole lines. What a full disk cut off is taken back, so that no half line stays. Raises
+    OSError."""
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    try:
+        size = os.fstat(fd).st_size
+        # After a crash the last line may be unfinished: it must not take the next one with it.
+        if size and not _ends_with_newline(path, size):
+            data = b"\n" + data
+        at = 0
+        try:
+            while at < len(data):
+                at += os.write(fd, data[at:])
+        except OSError:
+            os.ftruncate(fd, size)
+            raise
+    finally:
+        os.close(fd)
+
+
+def _ends_with_newline(path: Path, size: int) -> bool:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return os.pread(fd, 1, size - 1) == b"\n"
+    finally:
+        os.close(fd)
