@@ -5,6 +5,7 @@ behind.
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,25 @@ def ask_for(address: str) -> None:
         sock.send(SOLICIT + socket.inet_aton(address))
 
 
+def ask_for_neighbour(address: str) -> None:
+    """A neighbour solicitation for an address, sent from the other end of the cable (RFC 4861 section
+    4.3).
+    """
+    target = socket.inet_pton(socket.AF_INET6, address)
+    source = socket.inet_pton(socket.AF_INET6, "fe80::9")
+    group = socket.inet_pton(socket.AF_INET6, "ff02::1:ff00:0")[:13] + target[13:]
+    body = bytes((135, 0, 0, 0, 0, 0, 0, 0)) + target + bytes.fromhex("0101020000000009")
+    pseudo = source + group + struct.pack("!II", len(body), 58)
+    total = sum(struct.unpack(f"!{(len(pseudo) + len(body)) // 2}H", pseudo + body))
+    total = (total & 0xFFFF) + (total >> 16)
+    body = body[:2] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + body[4:]
+    frame = b"\x33\x33\xff" + target[13:] + bytes.fromhex("02000000000986dd")
+    frame += struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + group + body
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind(("p0", 0))
+        sock.send(frame)
+
+
 def settle(seconds: float = 0.4) -> None:
     time.sleep(seconds)
 
@@ -165,7 +185,15 @@ def test_a_master_answers_with_the_virtual_mac_and_falls_silent_after() -> None:
             "never the virtual MAC for the router's own address"
         )
         addresses = {a["local"]: a for a in ip_json("-6 address show dev vrrp.52")[0]["addr_info"]}
-        assert set(addresses) == {"fe80::1", "2001:db8::50"}
+        assert set(addresses) == {"fe80::200:5eff:fe00:234", "2001:db8::50"}
+        ask_for_neighbour("fe80::1")
+        ask_for_neighbour("2001:db8::50")
+        settle(0.3)
+        told = {(f[62:78], f[6:12]) for f in capture.frames() if f[12:14] == b"\x86\xdd" and f[54] == 136}
+        assert told == {
+            (socket.inet_pton(socket.AF_INET6, "fe80::1"), own.mac),
+            (socket.inet_pton(socket.AF_INET6, "2001:db8::50"), six.mac),
+        }, "the router's own address is never told with the virtual MAC"
         assert not any("tentative" in a for a in addresses.values())
         run("ping -6 -c 1 -W 2 -I vrrp.52 ff02::1", check=False)
         assert sock.batch([o.remove for o in plan[::-1]]) == [None] * len(plan)

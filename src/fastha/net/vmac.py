@@ -52,7 +52,8 @@ class DeviceSpec(msgspec.Struct, frozen=True):
     group: int | None = None
     """The device group; None takes the parent's."""
     own: tuple[bytes, int] | None = None
-    """The device's own address and prefix length: the IPv6 link-local address, or an ipvlan's address."""
+    """The device's own address and prefix length: an IPv6 link-local address (empty: the one its MAC
+    gives), or an ipvlan's address."""
     ipvlan_flags: int = 0
     """0 bridge, IPVLAN_F_PRIVATE, IPVLAN_F_VEPA."""
 
@@ -102,13 +103,17 @@ def link_local_of(mac: bytes) -> bytes:
 
 
 def link_local_for(table: LinkTable, parent: Link, configured: ipaddress.IPv6Address | None) -> bytes:
-    """The link-local address a VMAC sends from: the configured source, else its parent's, else from the
-    parent's MAC.
+    """The link-local address of a VMAC: a configured source that its parent does not have, else empty.
+
+    Empty stands for the one that the virtual MAC gives. keepalived puts the parent's address there; then
+    both devices answer a neighbour who asks for the router itself, the second time with the virtual MAC,
+    which the next master takes away. As the device is down unless master, an address made from the virtual
+    MAC is nobody else's at the time.
     """
-    if configured is not None and configured.is_link_local:
-        return configured.packed
-    found = table.source_address(parent.ifindex, socket.AF_INET6)
-    return found.packed if found is not None else link_local_of(parent.mac)
+    if configured is None or not configured.is_link_local:
+        return b""
+    held = {address.address for address in table.addresses(parent.ifindex, socket.AF_INET6)}
+    return b"" if configured.packed in held else configured.packed
 
 
 def plan_objects(spec: DeviceSpec, link: Link) -> list[PlanObject]:
@@ -139,7 +144,7 @@ def plan_objects(spec: DeviceSpec, link: Link) -> list[PlanObject]:
 
 def _own_address(spec: DeviceSpec, link: Link) -> PlanObject:
     assert spec.own is not None
-    address, prefixlen = spec.own
+    address, prefixlen = spec.own[0] or link_local_of(link.mac), spec.own[1]
     family = socket.AF_INET6 if len(address) == 16 else socket.AF_INET
     return address_object(
         AddressSpec(
