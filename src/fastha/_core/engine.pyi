@@ -78,11 +78,18 @@ class Engine:
         """Takes what was told since the last call. Also frees what the engine handed back."""
 
     def open_socket(
-        self, family: int, protocol: int, ifindex: int, groups: Sequence[bytes] = (), rcvbuf: int = 4194304
+        self,
+        family: int,
+        protocol: int,
+        ifindex: int,
+        groups: Sequence[bytes] = (),
+        rcvbuf: int = 4194304,
+        only_from: bytes = b"",
     ) -> int:
         """Opens a receive socket and hands it to the engine; returns its slot.
 
-        `protocol`: 112 VRRP, 51 AH, 1 claims by ARP, 58 claims by neighbour advertisement. `ifindex` 0: any
+        `protocol`: 112 VRRP, 51 AH, 1 claims by ARP, 58 claims by neighbour advertisement. `only_from`:
+        only frames with this source MAC. `ifindex` 0: any
         interface.
         """
 

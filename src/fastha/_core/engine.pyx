@@ -210,6 +210,7 @@ cdef extern from "fh_engine.h" nogil:
         fh_vrrp_rx_conf rx
         fh_addr source
         fh_addr group
+        uint32_t sock_vmac
         uint32_t sock
         uint8_t family
         uint8_t vrid
@@ -238,6 +239,8 @@ cdef extern from "fh_engine.h" nogil:
         uint32_t ifindex
         uint8_t family
         uint8_t protocol
+        bint only_from_mac
+        uint8_t mac[6]
         uint32_t slot
     ctypedef struct fh_command:
         uint32_t type
@@ -629,6 +632,7 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
     conf.source = packed(spec.source)
     conf.group = packed(spec.group_address)
     conf.sock = spec.sock
+    conf.sock_vmac = spec.sock_vmac
     conf.family = spec.family
     conf.vrid = spec.vrid
     conf.unicast = spec.unicast
@@ -728,7 +732,8 @@ cdef class Engine:
 
     # ---- sockets
 
-    def open_socket(self, int family, int protocol, uint32_t ifindex, groups=(), int rcvbuf=4 << 20):
+    def open_socket(self, int family, int protocol, uint32_t ifindex, groups=(), int rcvbuf=4 << 20,
+                    bytes only_from=b""):
         cdef uint32_t slot = 0
         cdef int fd
         cdef fh_sock *s
@@ -764,6 +769,9 @@ cdef class Engine:
         s.family = family
         s.protocol = protocol
         s.slot = slot
+        if only_from:
+            s.only_from_mac = True
+            memcpy(s.mac, <const char *>only_from, 6)
         self.sockets[slot] = s
         memset(&c, 0, sizeof(c))
         c.type, c.slot, c.p = FH_CMD_SOCK_ADD, slot, s

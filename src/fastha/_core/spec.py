@@ -105,6 +105,7 @@ class VrrpSpec(msgspec.Struct, frozen=True, kw_only=True):
     track_primary: bool = True
     tracks: tuple[Track, ...] = ()
     sock: int = NO_SLOT
+    sock_vmac: int = NO_SLOT
 
     # the packet
     source: bytes = b""

@@ -18,8 +18,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 
 import msgspec
 
@@ -93,6 +92,11 @@ class Running:
         """Its name, as configured now."""
         return self.conf.name
 
+    def master_heard(self, engine: Engine, within_s: float = 120.0) -> bool:
+        """Whether another router of this virtual router was heard lately."""
+        heard = int(engine.status(self.slot)["heard_ns"])
+        return heard != 0 and time.monotonic_ns() - heard < within_s * 1e9
+
     @property
     def shown_state(self) -> str:
         """The state for people: FAULT on the operator's wish is MAINT."""
@@ -142,6 +146,7 @@ class Manager:
         self._socks: dict[tuple[int, int, int], _Sock] = {}
         self._groups: dict[str, tuple[int, tuple[int, ...]]] = {}
         self._paces: dict[str, int] = {}
+        self._default_paces = (0, 0, 0)
         self._ours: frozenset[bytes] = frozenset()
         self._held = True
         self._routes_watched = False
@@ -149,12 +154,15 @@ class Manager:
 
     # ---------------------------------------------------------------- looking
 
+    @property
+    def virtual_addresses(self) -> frozenset[bytes]:
+        """The addresses of all instances, packed: never the source of an advert, and no news when they
+        change."""
+        return self._ours
+
     def by_name(self, name: str) -> Running | None:
         """The instance of that name."""
         return next((r for r in self.instances.values() if r.name == name), None)
-
-    def __iter__(self) -> Iterable[Running]:
-        return iter(self.instances.values())
 
     # ---------------------------------------------------------------- start and reload
 
@@ -188,10 +196,9 @@ class Manager:
                     running.rules = None
                 running.conf = conf
         self._make_groups(config)
-        self._filters_before()
         for running in self.instances.values():
             self._plan(running)
-        self._filters_after()
+        self._apply_filters()
         self._announce_groups()
         if not self._held:
             for running in fresh:
@@ -276,8 +283,8 @@ class Manager:
             repair=(self.config.globals_.repair_limit, self.config.globals_.repair_window_ns),
             ours=self._ours,
         )
-        socks, sock = self._make_socks(running, plan)
-        spec = msgspec.structs.replace(plan.spec, sock=sock)
+        socks, sock, sock_vmac = self._make_socks(running, plan)
+        spec = msgspec.structs.replace(plan.spec, sock=sock, sock_vmac=sock_vmac)
         if before is None:
             self._start(running, spec, plan)
         elif self._differs(before.spec, spec):
@@ -385,10 +392,15 @@ class Manager:
         except (NetlinkError, SysctlError) as error:
             self._note(running, "device", Level.WARNING, f"removing {spec.name}: {error}")
 
-    def _make_socks(self, running: Running, plan: Plan) -> tuple[list[int], int]:
-        """The sockets that an instance listens on; returns all, and the one for its adverts."""
+    def _make_socks(self, running: Running, plan: Plan) -> tuple[list[int], int, int]:
+        """The sockets that an instance listens on; returns all, the one for adverts, and the virtual MAC's.
+
+        A macvlan that is up takes the frames that carry its own MAC as source away from its parent: with
+        two masters
+        that is where the other one is heard.
+        """
         conf = running.conf
-        main = NO_SLOT
+        main = vmac = NO_SLOT
         socks: list[int] = []
         if plan.link is not None or conf.interface is None:
             ifindex = plan.link.ifindex if plan.link is not None else 0
@@ -401,6 +413,12 @@ class Manager:
                     running.slot, conf.family, protocol, ifindex, group, conf.kernel_rx_buf_size
                 )
                 socks.append(main)
+                own = running.devices.get(conf.interface or "")
+                if own is not None and own.link.kind == "macvlan" and not conf.unicast:
+                    vmac = self._use_sock(
+                        running.slot, conf.family, protocol, own.link.ifindex, group, None, own.link.mac
+                    )
+                    socks.append(vmac)
             except EngineError as error:
                 self._note(running, "socket", Level.ERROR, f"{error.strerror} on {conf.interface}")
         for ifindex, family in plan.watched:
@@ -409,16 +427,23 @@ class Manager:
                 socks.append(self._use_sock(running.slot, family, kind, ifindex, None, None))
             except EngineError as error:
                 self._note(running, "socket", Level.WARNING, f"watching for foreign claims: {error.strerror}")
-        return socks, main
+        return socks, main, vmac
 
     def _use_sock(
-        self, user: int, family: int, protocol: int, ifindex: int, group: IPAddress | None, rcvbuf: int | None
+        self,
+        user: int,
+        family: int,
+        protocol: int,
+        ifindex: int,
+        group: IPAddress | None,
+        rcvbuf: int | None,
+        only_from: bytes = b"",
     ) -> int:
         key = (family, protocol, ifindex)
         found = self._socks.get(key)
         if found is None:
             groups = [group.packed] if group is not None else []
-            slot = self.engine.open_socket(family, protocol, ifindex, groups, rcvbuf or 4 << 20)
+            slot = self.engine.open_socket(family, protocol, ifindex, groups, rcvbuf or 4 << 20, only_from)
             found = self._socks[key] = _Sock(slot, set(), set(groups))
         elif group is not None and group.packed not in found.groups:
             self.engine.join(found.slot, group.packed)
@@ -436,17 +461,14 @@ class Manager:
 
     # ---------------------------------------------------------------- filters
 
-    def _dropped(self, extra: Iterable[FilterAddress] = ()) -> set[FilterAddress]:
-        found = set(extra)
+    def _dropped(self) -> set[FilterAddress]:
+        found: set[FilterAddress] = set()
         for running in self.instances.values():
             if running.plan is not None:
                 found.update(running.plan.filtered)
         return found
 
-    def _filters_before(self) -> None:
-        """Nothing to do before planning: rules are made once every address has its device."""
-
-    def _filters_after(self) -> None:
+    def _apply_filters(self) -> None:
         wanted = self._dropped()
         if self.filter is None:
             if wanted:
@@ -474,7 +496,7 @@ class Manager:
                 self._plan(running)
                 touched = True
         if touched:
-            self._filters_after()
+            self._apply_filters()
 
     def _interfaces(self, running: Running) -> set[str]:
         conf = running.conf
@@ -662,8 +684,3 @@ class Manager:
         if running.pending is not None:
             pending, running.pending = running.pending, None
             self._on_transition(pending)
-
-
-def record_path(run_directory: Path) -> Path:
-    """Where the names of what may be left behind are kept."""
-    return run_directory / "objects.json"

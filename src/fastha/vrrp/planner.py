@@ -453,6 +453,9 @@ def _shots(
             Shot(peer.address.packed, link.ifindex if link is not None else 0, b"", instance.unicast_ttl)
             for peer in instance.unicast_peers
         )
-    if sender is None or len(sender.mac) != 6:
+    if link is None or sender is None or len(sender.mac) != 6:
         return ()
-    return (Shot(destination.packed, sender.ifindex, sender.mac, 255),)
+    # On the interface itself even with a virtual MAC as source: that one's device is down until the plan
+    # is played,
+    # and the advert goes first.
+    return (Shot(destination.packed, link.ifindex, sender.mac, 255),)

@@ -143,27 +143,41 @@ static void retire(fh_engine *e, void *memory, uint32_t kind, uint32_t slot) {
     fh_engine_tell(e, &event);
 }
 
-static void listen_on(fh_engine *e, fh_ei *ei) {
-    uint32_t slot = ei->conf->sock;
+static fh_sock *sock_at(const fh_engine *e, uint32_t slot) {
+    return slot < e->conf.max_socks ? e->socks[slot] : NULL;
+}
 
-    if (slot >= e->conf.max_socks || e->socks[slot] == NULL) return;
-    fh_sock *s = e->socks[slot];
-    ei->next_vrid = s->by_vrid[ei->conf->vrid];
-    s->by_vrid[ei->conf->vrid] = ei;
-    fh_engine_filter(e, s);
+static void listen_on(fh_engine *e, fh_ei *ei) {
+    fh_sock *s = sock_at(e, ei->conf->sock);
+
+    if (s != NULL) {
+        ei->next_vrid = s->by_vrid[ei->conf->vrid];
+        s->by_vrid[ei->conf->vrid] = ei;
+        fh_engine_filter(e, s);
+    }
+    s = sock_at(e, ei->conf->sock_vmac);
+    if (s != NULL) { /* nobody else's */
+        s->by_vrid[ei->conf->vrid] = ei;
+        fh_engine_filter(e, s);
+    }
 }
 
 static void listen_off(fh_engine *e, fh_ei *ei) {
-    uint32_t slot = ei->conf->sock;
+    fh_sock *s = sock_at(e, ei->conf->sock);
 
-    if (slot >= e->conf.max_socks || e->socks[slot] == NULL) return;
-    fh_sock *s = e->socks[slot];
-    for (fh_ei **at = &s->by_vrid[ei->conf->vrid]; *at != NULL; at = &(*at)->next_vrid)
-        if (*at == ei) {
-            *at = ei->next_vrid;
-            break;
-        }
-    fh_engine_filter(e, s);
+    if (s != NULL) {
+        for (fh_ei **at = &s->by_vrid[ei->conf->vrid]; *at != NULL; at = &(*at)->next_vrid)
+            if (*at == ei) {
+                *at = ei->next_vrid;
+                break;
+            }
+        fh_engine_filter(e, s);
+    }
+    s = sock_at(e, ei->conf->sock_vmac);
+    if (s != NULL) {
+        s->by_vrid[ei->conf->vrid] = NULL;
+        fh_engine_filter(e, s);
+    }
 }
 
 static void inst_add(fh_engine *e, const fh_command *c, fh_ns now) {

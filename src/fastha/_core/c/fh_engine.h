@@ -58,9 +58,10 @@ typedef struct {
 typedef struct {
     fh_inst_conf node; /* first: the node knows only this part */
     fh_vrrp_rx_conf rx;
-    fh_addr source; /* our address in adverts */
-    fh_addr group;  /* multicast destination */
-    uint32_t sock;  /* slot of the receive socket, FH_NO_SOCK while there is none */
+    fh_addr source;     /* our address in adverts */
+    fh_addr group;      /* multicast destination */
+    uint32_t sock_vmac; /* the virtual MAC's own interface, likewise */
+    uint32_t sock;      /* slot of the receive socket, FH_NO_SOCK while there is none */
     uint8_t family;
     uint8_t vrid;
     bool unicast;
@@ -145,6 +146,8 @@ typedef struct {
     uint8_t protocol; /* FH_PROTO_VRRP, FH_PROTO_AH; FH_SOCK_ARP, FH_PROTO_ICMP6: foreign claims */
     bool any_ttl;
     bool shield;
+    bool only_from_mac; /* see fh_sock_filter_spec */
+    uint8_t mac[6];
     uint32_t slot;
     fh_ei *by_vrid[256];
     _Atomic uint64_t packets;

@@ -238,11 +238,15 @@ void fh_engine_read(fh_engine *e, fh_sock *s, fh_ns now) {
 }
 
 void fh_engine_filter(fh_engine *e, fh_sock *s) {
-    fh_sock_filter_spec spec = {
-        .family = s->family, .protocol = s->protocol, .shield = s->shield, .sample = SHIELD_SAMPLE};
+    fh_sock_filter_spec spec = {.family = s->family,
+                                .protocol = s->protocol,
+                                .shield = s->shield,
+                                .only_from_mac = s->only_from_mac,
+                                .sample = SHIELD_SAMPLE};
 
     (void)e;
     if (s->protocol != FH_PROTO_VRRP && s->protocol != FH_PROTO_AH) return;
+    memcpy(spec.mac, s->mac, sizeof(spec.mac));
     for (unsigned vrid = 1; vrid < 256; vrid++)
         for (const fh_ei *ei = s->by_vrid[vrid]; ei != NULL; ei = ei->next_vrid) {
             spec.vrids[vrid / 8] |= (uint8_t)(1U << (vrid % 8));

@@ -109,6 +109,14 @@ int fh_sock_filter(int fd, const fh_sock_filter_spec *spec) {
     bool v4 = spec->family == FH_AF_INET;
     uint32_t ah = spec->protocol == FH_PROTO_AH ? 24 : 0;
 
+    if (spec->only_from_mac) {
+        emit(&a, BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_LL_OFF + 6, 0, 0);
+        emit(&a, BPF_JMP | BPF_JEQ | BPF_K, fh_get32(spec->mac), 1, 0);
+        emit(&a, BPF_RET | BPF_K, 0, 0, 0);
+        emit(&a, BPF_LD | BPF_H | BPF_ABS, (uint32_t)SKF_LL_OFF + 10, 0, 0);
+        emit(&a, BPF_JMP | BPF_JEQ | BPF_K, fh_get16(spec->mac + 4), 1, 0);
+        emit(&a, BPF_RET | BPF_K, 0, 0, 0);
+    }
     if (!spec->shield) {
         emit(&a, BPF_RET | BPF_K, UINT32_MAX, 0, 0);
         return attach(fd, a.code, a.length) < 0 ? -errno : 0;

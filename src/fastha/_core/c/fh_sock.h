@@ -18,9 +18,11 @@ int fh_sock_leave(int fd, int family, uint32_t ifindex, const fh_addr *group);
 typedef struct {
     uint8_t vrids[32]; /* bit set of the virtual router ids in use */
     int family;
-    int protocol;   /* FH_PROTO_* */
-    bool any_ttl;   /* unicast peers: TTL is checked later, per peer */
-    bool shield;    /* under attack: drop in the kernel what the checks would refuse, but for a sample */
+    int protocol;       /* FH_PROTO_* */
+    bool any_ttl;       /* unicast peers: TTL is checked later, per peer */
+    bool shield;        /* under attack: drop in the kernel what the checks would refuse, but for a sample */
+    bool only_from_mac; /* frames from mac only: the virtual MAC's own interface gets what its parent loses */
+    uint8_t mac[6];
     uint8_t sample; /* one in 2^sample of the refused is still let through, to be counted */
 } fh_sock_filter_spec;
 int fh_sock_filter(int fd, const fh_sock_filter_spec *spec);

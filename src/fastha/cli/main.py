@@ -1,0 +1,59 @@
+"""`fastha`: the command line. Each command is a file of its own, loaded when it is used and not before.
+
+To add a command, write its module and add a row to COMMANDS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from fastha import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: (module:attribute, one line of help)
+    "run": ("fastha.cli.run:command", "Run the daemon in the foreground."),
+    "show": ("fastha.cli.show:command", "What the running daemon knows."),
+    "reload": ("fastha.cli.reload:command", "Read the configuration again, apply the difference."),
+    "drain": ("fastha.cli.drain:command", "Hand an instance over and keep it away."),
+    "undrain": ("fastha.cli.drain:undrain", "Let a drained instance take part again."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None for an unknown one."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands from the table, so that --help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(__version__, prog_name="fastha")
+def cli() -> None:
+    """fastha keeps an address alive: VRRP, BFD and health-checked IPVS, from the keepalived.conf you have."""
+
+
+def main() -> None:
+    """Entry point of the `fastha` program."""
+    sys.exit(cli(prog_name="fastha"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""`fastha show`: asks the running daemon what is, and says within a second if nobody answers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .ask import answer, json_option, print_json, socket_option
+
+
+@click.group(name="show", invoke_without_command=True)
+@click.pass_context
+@socket_option
+@json_option
+def command(context: click.Context, control_socket: Path, as_json: bool) -> None:
+    """What the running daemon knows: instances (the default), one instance, events, counters, status."""
+    if context.invoked_subcommand is None:
+        _instances(control_socket, as_json)
+
+
+@command.command()
+@socket_option
+@json_option
+def instances(control_socket: Path, as_json: bool) -> None:
+    """Every VRRP instance, a line each."""
+    _instances(control_socket, as_json)
+
+
+def _instances(control_socket: Path, as_json: bool) -> None:
+    data = answer(control_socket, "instances")
+    if as_json:
+        print_json(data)
+        return
+    if not data:
+        click.echo("no VRRP instances")
+        return
+    rows = [("INSTANCE", "STATE", "PRIO", "VRID", "INTERFACE", "MASTER", "SINCE", "CAUSE")]
+    rows.extend(
+        (
+            i["name"],
+            i["state"],
+            str(i["priority"]),
+            f"{i['vrid']}{'' if i['family'] == 'IPv4' else '/6'}",
+            i["interface"] or "-",
+            i["master"] or "-",
+            _ago(i["since"]),
+            i["faults"] or i["cause"],
+        )
+        for i in data
+    )
+    _table(rows)
+
+
+@command.command()
+@click.argument("name")
+@socket_option
+@json_option
+def instance(name: str, control_socket: Path, as_json: bool) -> None:
+    """Everything about one VRRP instance."""
+    data = answer(control_socket, "instance", name=name)
+    if as_json:
+        print_json(data)
+        return
+    for key, value in data.items():
+        if key in ("counters", "rejected"):
+            continue
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if key == "since":
+            shown = f"{_clock(float(value))} ({_ago(float(value))} ago)"
+        click.echo(f"{key.replace('_', ' '):24} {'-' if shown in (None, '') else shown}")
+    for title in ("counters", "rejected"):
+        shown = {k: v for k, v in data[title].items() if v}
+        click.echo(f"{title:24} " + (", ".join(f"{k} {v}" for k, v in shown.items()) or "-"))
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("-n", "--last", "limit", default=50, show_default=True, help="How many.")
+@socket_option
+@json_option
+def events(name: str | None, limit: int, control_socket: Path, as_json: bool) -> None:
+    """Transitions with their cause and timeline (microseconds from the deadline), and what else happened."""
+    arguments: dict[str, Any] = {"limit": limit}
+    if name is not None:
+        arguments["instance"] = name
+    data = answer(control_socket, "events", **arguments)
+    if as_json:
+        print_json(data)
+        return
+    offset = time.time() - time.monotonic()
+    for e in data:
+        when = _clock(e["monotonic_ns"] / 1e9 + offset)
+        if e["event"] == "note":
+            click.echo(f"{when}  {e['level']:8} {e['text']}")
+            continue
+        click.echo(f"{when}  {e['instance']}: {e['old']} -> {e['new']}  because {e['cause']}")
+        for mark in e["marks"]:
+            click.echo(f"{'':14}{mark['at_us']:>+14,.1f} us  {mark['step']}")
+
+
+@command.command()
+@socket_option
+@json_option
+def counters(control_socket: Path, as_json: bool) -> None:
+    """Counters of the engine and of every instance."""
+    data = answer(control_socket, "counters")
+    if as_json:
+        print_json(data)
+        return
+    click.echo("engine")
+    for key, value in data["engine"].items():
+        click.echo(f"  {key:24} {value}")
+    for name, values in data["instances"].items():
+        click.echo(name)
+        for key, value in values.items():
+            if key == "rejected":
+                for why, count in value.items():
+                    click.echo(f"  rejected {why:15} {count}")
+            elif value:
+                click.echo(f"  {key:24} {value}")
+
+
+@command.command()
+@socket_option
+@json_option
+def status(control_socket: Path, as_json: bool) -> None:
+    """The daemon as a whole."""
+    data = answer(control_socket, "status")
+    if as_json:
+        print_json(data)
+        return
+    for key, value in data.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{key.replace('_', ' '):16} {shown}")
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03d}"
+
+
+def _ago(since: float) -> str:
+    seconds = max(0, int(time.time() - since))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return (
+                f"{seconds // size}{unit}{seconds % size * 60 // size:02d}"
+                if unit != "m"
+                else f"{seconds // 60}m"
+            )
+    return f"{seconds}s"
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,488 @@
+"""The running daemon: start, signals, reload, the end; it owns the parts and passes them down.
+
+The main thread is asyncio on uvloop; the engine thread does everything that has a deadline. While this
+thread lives it says
+so to the engine (`beat`); a thread that stalls past `fastha_main_timeout` makes the engine hand every
+address over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from fastha import __version__, config
+from fastha._core.engine import Engine, EngineError
+from fastha.config.model import Config
+from fastha.net import leftovers
+from fastha.net.filters import FilterOptions, choose
+from fastha.net.links import LinkEvent, LinkEventKind, LinkMonitor, LinkTable, MonitorOverrunError
+from fastha.net.model_plan import ModelPlanner, PlanError
+from fastha.net.namespace import NamespaceError, enter
+from fastha.net.nlsock import NetlinkSocket
+from fastha.net.plan import PlanObject
+from fastha.net.statics import StaticObjects
+from fastha.net.sysctl import SysctlKeeper
+from fastha.net.tables import NameTables
+from fastha.vrrp.manager import Manager
+from fastha.vrrp.records import Level, Note, Transition
+
+from . import show
+from .control import ControlError, ControlServer
+from .log import Log
+from .options import EXIT_CONFIG, EXIT_FATAL, EXIT_NO_CONFIG, EXIT_OK, EXIT_PERMISSION, Options
+from .pidfile import AlreadyRunningError, PidFile
+from .systemd import Notifier
+
+HISTORY = 2000
+"""Transitions and notes that are kept for `fastha show events`."""
+
+
+class StartError(Exception):
+    """The daemon cannot start; carries its exit code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Daemon:
+    """Everything that runs. Made in the network namespace in which it is to work."""
+
+    def __init__(self, options: Options, configuration: Config, log: Log) -> None:
+        self.options = options
+        self.config = configuration
+        self.log = log
+        self.started_wall = time.time()
+        self.reloads = 0
+        self.last_reload: str = ""
+        self.history: deque[Transition | Note] = deque(maxlen=HISTORY)
+        self.transitions = 0
+        self._systemd = Notifier()
+        self._ending = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._changed_links: set[str] = set()
+        self._exit_code = EXIT_OK
+
+    # ---------------------------------------------------------------- start
+
+    async def run(self) -> int:
+        """Runs until told to stop; returns the exit code."""
+        g = self.config.globals_
+        loop = asyncio.get_running_loop()
+        self.monitor = LinkMonitor(
+            routes=bool(self.config.static_routes), rules=bool(self.config.static_rules)
+        )
+        self.netlink = NetlinkSocket()
+        self.table = LinkTable.snapshot(self.netlink)
+        self.sysctls = SysctlKeeper(self.options.run_directory / "sysctl.json")
+        self.planner = ModelPlanner(
+            self.table,
+            NameTables(g.iproute_usr_dir, g.iproute_etc_dir),
+            lambda text: self.log("warning", text, key=text),
+        )
+        affinity = g.vrrp.cpu_affinity
+        self.engine = Engine(
+            max_instances=max(1024, 2 * len(self.config.instances)),
+            priority=g.vrrp.rt_priority or g.engine_priority,
+            cpu=affinity[0] if affinity else -1,
+            main_timeout=g.main_timeout_ns,
+        )
+        self.statics = StaticObjects(self.table, self.netlink)
+        self.manager = Manager(
+            self.engine,
+            self.table,
+            self.netlink,
+            sysctls=self.sysctls,
+            planner=self.planner,
+            on_transition=self._transition,
+            on_note=self._note,
+        )
+        self.control = ControlServer(
+            self.options.control_socket or Path(g.control_socket), group=g.control_group
+        )
+        self._commands()
+        try:
+            for warning in self.engine.start():
+                self.log("warning", warning)
+            loop.add_reader(self.engine.fileno(), self._events)
+            loop.add_reader(self.monitor.fileno(), self._links)
+            self._beat()
+            self._watchdog()
+            found = leftovers.find(self.table, self.netlink)
+            self._apply(self.config)
+            self._clear_leftovers(found)
+            self._begin()
+            try:
+                await self.control.start()
+            except (OSError, ControlError) as error:
+                self.log("error", f"control socket: {error}")
+            self._signals(loop)
+            self._systemd.ready(f"{len(self.config.instances)} VRRP instances")
+            self.log("info", f"fastha {__version__} runs {len(self.config.instances)} VRRP instances")
+            await self._ending.wait()
+            await self._end()
+        finally:
+            # whatever went wrong: peers are told, addresses go
+            await self._abandon()
+        return self._exit_code
+
+    def _begin(self) -> None:
+        g = self.config.globals_
+        boot = (
+            g.delay_after_boot_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME) if g.delay_after_boot_ns else 0
+        )
+        delay = max(g.startup_delay_ns, boot)
+        if delay > 0:
+            self.log("info", f"VRRP begins in {delay / 1e9:.1f} s (vrrp_startup_delay)")
+            asyncio.get_running_loop().call_later(delay / 1e9, self.manager.release)
+        else:
+            self.manager.release()
+
+    def _apply(self, configuration: Config) -> None:
+        """Makes a configuration the running one."""
+        firewall = configuration.globals_.firewall
+        needs_filter = any(not c.accept or c.strict for c in configuration.instances)
+        if needs_filter and self.manager.filter is None:
+            nftables = None
+            if firewall.nftables is not None:
+                nftables = FilterOptions(
+                    firewall.nftables,
+                    firewall.nftables_priority,
+                    firewall.nftables_ifindex,
+                    firewall.nftables_counters,
+                )
+            self.manager.filter, told = choose(nftables, firewall.iptables)
+            if told:
+                self.log("warning", told)
+        self._statics(configuration)
+        self.manager.apply(configuration)
+        self.config = configuration
+        self._record()
+
+    def _statics(self, configuration: Config) -> None:
+        wanted: list[PlanObject] = []
+        interface = configuration.globals_.default_interface or "eth0"
+        for address in configuration.static_addresses:
+            self._try(wanted, lambda a=address: [self.planner.address(a, a.dev or interface, static=True)])
+        for route in configuration.static_routes:
+            self._try(wanted, lambda r=route: [self.planner.route(r)])
+        for rule in configuration.static_rules:
+            self._try(wanted, lambda r=rule: self.planner.rule(r))
+        for failure in self.statics.replace(wanted):
+            self.log("error", f"static {failure.thing.text}: {failure.reason}")
+
+    def _try(self, wanted: list[PlanObject], make: Any) -> None:
+        try:
+            wanted.extend(make())
+        except PlanError as error:
+            self.log("warning", f"static objects: {error}", key=str(error))
+
+    def _record(self) -> None:
+        messages = [
+            o.remove for r in self.manager.instances.values() if r.plan is not None for o in r.plan.objects
+        ]
+        try:
+            leftovers.Record(self.options.run_directory / "objects.json").write(
+                messages, self.manager.devices.specs.values()
+            )
+        except OSError as error:
+            self.log("warning", f"cannot note what may be left behind: {error}", key="record")
+
+    def _clear_leftovers(self, found: list[leftovers.Found]) -> None:
+        """What a predecessor left: adopted if wanted, otherwise removed, before the first advert."""
+        plans = [r.plan for r in self.manager.instances.values() if r.plan is not None]
+        verdict = leftovers.sort_out(
+            found,
+            keep={thing.key for thing in self.statics.objects},
+            virtual={thing.key for plan in plans for thing in plan.objects},
+            devices=list(self.manager.devices.specs.values()),
+            recorded=leftovers.Record(self.options.run_directory / "objects.json").read(),
+            alone=not leftovers.other_daemons(),
+        )
+        for thing in verdict.remove:
+            self.log("info", f"removing what an earlier run left behind: {thing.text}")
+        for thing in verdict.foreign:
+            self.log("warning", f"{thing.text} carries our tag, but another daemon runs here; left alone")
+        for error in leftovers.apply(verdict, self.netlink):
+            self.log("error", f"leftover: {error}")
+
+    # ---------------------------------------------------------------- signs of life
+
+    def _beat(self) -> None:
+        self.engine.beat()
+        timeout = self.config.globals_.main_timeout_ns / 1e9
+        asyncio.get_running_loop().call_later(min(1.0, timeout / 5) if timeout else 1.0, self._beat)
+
+    def _watchdog(self) -> None:
+        """systemd is told that we live as long as the engine does."""
+        interval = self._systemd.watchdog_s
+        if interval is None:
+            return
+        if time.monotonic_ns() - self.engine.last_turn() < 2_000_000_000:
+            self._systemd.alive()
+        asyncio.get_running_loop().call_later(interval, self._watchdog)
+
+    # ---------------------------------------------------------------- what happens
+
+    def _events(self) -> None:
+        for event in self.engine.events():
+            self.manager.event(event)
+
+    def _transition(self, transition: Transition) -> None:
+        self.transitions += 1
+        self.history.append(transition)
+        text = {
+            "MASTER": "Entering MASTER STATE",
+            "BACKUP": "Entering BACKUP STATE",
+            "FAULT": "Entering FAULT STATE",
+            "MAINT": "Entering FAULT STATE (maintenance)",
+            "HANDOVER": "sent 0 priority, answering until the successor is heard",
+            "INIT": "stopped",
+            "DELETED": "removed",
+        }.get(transition.new, transition.new)
+        self.log("notice", f"({transition.instance}) {text}: {transition.cause}")
+
+    def _note(self, note: Note) -> None:
+        if note.level is not Level.DEBUG:
+            self.history.append(note)
+        self.log(note.level.value, note.text, key=f"{note.kind} {note.instance}")
+
+    def _links(self) -> None:
+        try:
+            messages = self.monitor.read()
+        except MonitorOverrunError as error:
+            self.log("warning", f"link changes: {error.strerror}", key="overrun")
+            for event in self.table.resync(self.netlink):
+                self._link(event)
+            messages = []
+        for kind, body in messages:
+            with contextlib.suppress(ValueError):
+                change = self.table.apply(kind, body)
+                if change is not None:
+                    self._link(change)
+                    for failure in self.statics.link_changed(change):
+                        self.log(
+                            "error", f"static {failure.thing.text}: {failure.reason}", key=failure.thing.text
+                        )
+            lost = self.statics.heard(kind, body)
+            if lost is not None:
+                self.log("warning", f"somebody removed static {lost.text}; put back", key=lost.text)
+        if self._changed_links:
+            names, self._changed_links = self._changed_links, set()
+            self.manager.links_changed(names)
+            if self.config.static_addresses or self.config.static_routes:
+                self._statics(self.config)
+
+    def _link(self, event: LinkEvent) -> None:
+        """Notes which interfaces are to be planned anew; the state of a link is the engine's own business."""
+        link = event.link
+        if link is None:
+            return
+        if event.address is not None:
+            if event.address.address in self.manager.virtual_addresses:
+                return
+        elif event.kind is LinkEventKind.LINK_CHANGED and event.before is not None:
+            b = event.before
+            same = (b.mac, b.noarp, b.master, b.parent) == (link.mac, link.noarp, link.master, link.parent)
+            if same:
+                return
+        self._changed_links.add(link.name)
+        if event.before is not None:
+            self._changed_links.add(event.before.name)
+
+    # ---------------------------------------------------------------- signals and reload
+
+    def _signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._reload_by_signal()))
+
+    async def _reload_by_signal(self) -> None:
+        with contextlib.suppress(ControlError):
+            await self.reload()
+
+    async def reload(self, *, check: bool = False) -> dict[str, Any]:
+        """Reads the configuration again and applies the difference; a bad file changes nothing
+        (ControlError)."""
+        async with self._reloading:
+            self._systemd.reloading()
+            loop = asyncio.get_running_loop()
+            try:
+                # off the event loop: a large file takes seconds, and adverts are not the only thing with
+                # deadlines
+                result = await loop.run_in_executor(
+                    None, lambda: config.load(self.options.config, config_id=self.options.config_id)
+                )
+            finally:
+                self._systemd.ready(f"{len(self.config.instances)} VRRP instances")
+            problems = [d.render() for d in result.diagnostics if d.severity == "error"]
+            for diagnostic in result.diagnostics:
+                self.log("error" if diagnostic.severity == "error" else "warning", diagnostic.render())
+            if result.config is None:
+                self.last_reload = "refused"
+                self.log(
+                    "error",
+                    f"reload refused: {self.options.config} has errors; the running configuration stays",
+                )
+                raise ControlError(
+                    "the configuration has errors; nothing was changed:\n" + "\n".join(problems)
+                )
+            changes = show.difference(self.config, result.config)
+            if check:
+                return {"changes": changes, "applied": False}
+            for change in changes:
+                self.log("info", f"reload: {change}")
+            self._apply(result.config)
+            self.reloads += 1
+            self.last_reload = "applied"
+            return {"changes": changes, "applied": True}
+
+    # ---------------------------------------------------------------- the control socket
+
+    def _commands(self) -> None:
+        add = self.control.add
+        add("status", self._do_status, reads=True)
+        add("instances", self._do_instances, reads=True)
+        add("instance", self._do_instance, reads=True)
+        add("events", self._do_events, reads=True)
+        add("counters", self._do_counters, reads=True)
+        add("reload", self._do_reload, reads=False)
+        add("drain", self._do_drain, reads=False)
+        add("undrain", self._do_undrain, reads=False)
+        add("announce", self._do_announce, reads=False)
+
+    async def _do_status(self, _arguments: dict[str, Any]) -> Any:
+        return show.status(self)
+
+    async def _do_instances(self, _arguments: dict[str, Any]) -> Any:
+        return [show.instance(self, running) for running in self.manager.instances.values()]
+
+    async def _do_instance(self, arguments: dict[str, Any]) -> Any:
+        return show.instance_in_full(self, self._named(arguments))
+
+    async def _do_events(self, arguments: dict[str, Any]) -> Any:
+        name = arguments.get("instance")
+        limit = int(arguments.get("limit", 100))
+        chosen = [e for e in self.history if name is None or e.instance == name]
+        return [show.event(e) for e in chosen[-limit:]]
+
+    async def _do_counters(self, _arguments: dict[str, Any]) -> Any:
+        return show.counters(self)
+
+    async def _do_reload(self, arguments: dict[str, Any]) -> Any:
+        return await self.reload(check=bool(arguments.get("check")))
+
+    def _named(self, arguments: dict[str, Any]) -> Any:
+        name = arguments.get("name")
+        running = self.manager.by_name(str(name))
+        if running is None:
+            known = ", ".join(sorted(r.name for r in self.manager.instances.values())) or "none"
+            raise ControlError(f"there is no instance {name!r}; there are: {known}")
+        return running
+
+    async def _do_drain(self, arguments: dict[str, Any]) -> Any:
+        running = self._named(arguments)
+        if not arguments.get("force") and running.state == "MASTER" and not running.master_heard(self.engine):
+            raise ControlError(
+                f"{running.name}: no other router was heard lately, so the address could be left "
+                "without an owner; say --force to hand it over all the same"
+            )
+        self.manager.maintenance(running, True)
+        return {"instance": running.name, "state": "MAINT"}
+
+    async def _do_undrain(self, arguments: dict[str, Any]) -> Any:
+        running = self._named(arguments)
+        self.manager.maintenance(running, False)
+        return {"instance": running.name}
+
+    async def _do_announce(self, arguments: dict[str, Any]) -> Any:
+        running = self._named(arguments)
+        self.engine.announce(running.slot)
+        return {"instance": running.name}
+
+    # ---------------------------------------------------------------- the end
+
+    async def _end(self) -> None:
+        self.log("info", "stopping")
+        self._systemd.stopping()
+        await self.manager.stop()
+        self._events()
+
+    async def _abandon(self) -> None:
+        """The last word, in order or not."""
+        with contextlib.suppress(Exception):
+            await self.control.stop()
+        with contextlib.suppress(EngineError, RuntimeError):
+            self.engine.stop_all(False)  # those that the orderly stop has not seen off
+        await asyncio.sleep(0.01)
+        self.manager.clean_up()
+        with contextlib.suppress(Exception):
+            self._events()
+        self.engine.close()
+        leftovers.Record(self.options.run_directory / "objects.json").remove()
+        self.monitor.close()
+        self.netlink.close()
+
+
+def run(options: Options) -> int:
+    """Runs the daemon in this process; returns the exit code (keepalived's, where it has one)."""
+    log = Log(journal=options.journal, detail=options.detail)
+    try:
+        configuration = _read(options, log)
+        namespace = options.namespace or configuration.globals_.net_namespace
+        if namespace is not None:
+            enter(namespace, run_directory=options.run_directory)
+        options.run_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        pid_file = PidFile(options.pid_file) if options.pid_file is not None else None
+    except StartError as error:
+        log("error", str(error))
+        return error.code
+    except (AlreadyRunningError, NamespaceError, OSError) as error:
+        log("error", str(error))
+        return EXIT_FATAL
+    try:
+        return _loop(options, configuration, log)
+    finally:
+        if pid_file is not None:
+            pid_file.close()
+
+
+def _read(options: Options, log: Log) -> Config:
+    if not options.config.exists():
+        raise StartError(EXIT_NO_CONFIG, f"configuration file {options.config} does not exist")
+    result = config.load(options.config, config_id=options.config_id)
+    for diagnostic in result.diagnostics:
+        log("error" if diagnostic.severity == "error" else "warning", diagnostic.render())
+    if result.config is None:
+        raise StartError(EXIT_CONFIG, f"{options.config} has errors; see above")
+    return result.config
+
+
+def _loop(options: Options, configuration: Config, log: Log) -> int:
+    import uvloop  # noqa: PLC0415  (only the daemon itself needs it)
+
+    async def main() -> int:
+        return await Daemon(options, configuration, log).run()
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main())
+    except EngineError as error:
+        log("error", str(error.strerror or error))
+        return EXIT_PERMISSION if error.errno in (1, 13) else EXIT_FATAL
+    except OSError as error:
+        log("error", f"{error.strerror or error}")
+        return EXIT_FATAL
+    except KeyboardInterrupt:
+        return EXIT_OK
+    except Exception as error:  # the addresses were handed over in `finally`; say why, once
+        log("error", f"internal error: {type(error).__name__}: {error}; every instance was handed over")
+        if options.detail:
+            raise
+        return EXIT_FATAL

@@ -1,0 +1,35 @@
+"""How the daemon was called, whichever command line it was called with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+DEFAULT_CONFIG = Path("/etc/fastha/fastha.conf")
+KEEPALIVED_CONFIG = Path("/etc/keepalived/keepalived.conf")
+RUN_DIRECTORY = Path("/run/fastha")
+
+EXIT_OK = 0
+EXIT_FATAL = 1
+EXIT_CONFIG = 2
+EXIT_PERMISSION = 4
+EXIT_NO_CONFIG = 6
+
+
+class Options(msgspec.Struct, kw_only=True):
+    """What the command line says; the configuration says the rest."""
+
+    config: Path
+    config_id: str | None = None
+    control_socket: Path | None = None
+    pid_file: Path | None = None
+    run_directory: Path = RUN_DIRECTORY
+    namespace: str | None = None
+    detail: bool = False
+    keep_addresses: bool = False
+    """keepalived's -V: leave addresses, routes and rules at stop."""
+    journal: bool = False
+    vrrp: bool = True
+    checkers: bool = True
+    bfd: bool = True

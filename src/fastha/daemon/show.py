@@ -1,0 +1,131 @@
+"""What the control socket answers: plain values made from the running parts, versioned with the socket's
+protocol."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fastha import __version__
+from fastha._core.events import fault_words
+from fastha.config.model import Config, VrrpInstance
+from fastha.vrrp.manager import Running, identity
+from fastha.vrrp.planner import down_interval_ns, lifetime_s, skew_ns
+from fastha.vrrp.records import Note, Transition
+
+if TYPE_CHECKING:
+    from .main import Daemon
+
+
+def status(daemon: Daemon) -> dict[str, Any]:
+    """The daemon as a whole."""
+    states: dict[str, int] = {}
+    for running in daemon.manager.instances.values():
+        states[running.shown_state] = states.get(running.shown_state, 0) + 1
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "config": str(daemon.options.config),
+        "uptime_s": round(time.time() - daemon.started_wall, 3),
+        "instances": len(daemon.manager.instances),
+        "states": states,
+        "transitions": daemon.transitions,
+        "reloads": daemon.reloads,
+        "last_reload": daemon.last_reload,
+    }
+
+
+def instance(daemon: Daemon, running: Running) -> dict[str, Any]:
+    """One line about an instance."""
+    conf = running.conf
+    live = daemon.engine.status(running.slot)
+    faults = int(live["faults"])
+    return {
+        "name": conf.name,
+        "state": running.shown_state,
+        "vrid": conf.vrid,
+        "family": "IPv4" if conf.family == 2 else "IPv6",
+        "version": conf.version,
+        "interface": conf.interface,
+        "priority": live["priority"],
+        "base_priority": conf.priority,
+        "master": running.master,
+        "master_priority": live["master_priority"],
+        "since": running.since_wall_ns / 1e9,
+        "cause": running.cause,
+        "faults": fault_words(faults) if faults else "",
+        "addresses": [f"{a.address}/{a.prefixlen}" for a in conf.addresses],
+    }
+
+
+def instance_in_full(daemon: Daemon, running: Running) -> dict[str, Any]:
+    """Everything about an instance."""
+    conf = running.conf
+    live = daemon.engine.status(running.slot)
+    now = time.monotonic_ns()
+    heard = int(live["heard_ns"])
+    plan = running.plan
+    return instance(daemon, running) | {
+        "source": str(plan.source) if plan is not None and plan.source is not None else None,
+        "advert_interval_s": conf.advert_int_ns / 1e9,
+        "learned_interval_s": int(live["learned_interval_ns"]) / 1e9,
+        "skew_s": skew_ns(conf) / 1e9,
+        "master_down_interval_s": down_interval_ns(conf) / 1e9,
+        "address_lifetime_s": lifetime_s(conf),
+        "preempt": conf.preempt,
+        "preempt_delay_s": conf.preempt_delay_ns / 1e9,
+        "last_heard_s": (now - heard) / 1e9 if heard else None,
+        "excluded": [f"{a.address}/{a.prefixlen}" for a in conf.excluded],
+        "objects": [thing.text for thing in plan.objects] if plan is not None else [],
+        "devices": [device.spec.name for device in running.devices.values()],
+        "troubles": list(running.reasons),
+        "counters": daemon.engine.counters(running.slot),
+        "rejected": daemon.engine.rejects(running.slot),
+    }
+
+
+def event(what: Transition | Note) -> dict[str, Any]:
+    """A transition or a note."""
+    raw: dict[str, Any] = msgspec.to_builtins(what)
+    raw["event"] = "transition" if isinstance(what, Transition) else "note"
+    return raw
+
+
+def counters(daemon: Daemon) -> dict[str, Any]:
+    """All counters."""
+    return {
+        "engine": daemon.engine.engine_counters(),
+        "instances": {
+            r.name: daemon.engine.counters(r.slot) | {"rejected": daemon.engine.rejects(r.slot)}
+            for r in daemon.manager.instances.values()
+        },
+    }
+
+
+def difference(old: Config, new: Config) -> list[str]:
+    """What a reload changes, in operator's words."""
+    before = {identity(conf): conf for conf in old.instances}
+    after = {identity(conf): conf for conf in new.instances}
+    lines = [f"instance {conf.name} is removed" for key, conf in before.items() if key not in after]
+    for key, conf in after.items():
+        had = before.get(key)
+        if had is None:
+            lines.append(f"instance {conf.name} is added")
+        elif changed := _changed(had, conf):
+            lines.append(f"instance {conf.name} changes: {', '.join(changed)}")
+    if old.globals_ != new.globals_:
+        fields = [
+            f for f in new.globals_.__struct_fields__ if getattr(old.globals_, f) != getattr(new.globals_, f)
+        ]
+        lines.append(f"global settings change: {', '.join(fields)}")
+    for field in ("sync_groups", "static_addresses", "static_routes", "static_rules", "scripts"):
+        if getattr(old, field) != getattr(new, field):
+            lines.append(f"{field.replace('_', ' ')} change")
+    return lines or ["nothing changes"]
+
+
+def _changed(old: VrrpInstance, new: VrrpInstance) -> list[str]:
+    return [f for f in new.__struct_fields__ if f != "span" and getattr(old, f) != getattr(new, f)]
