@@ -1,0 +1,152 @@
+"""What goes wrong in real networks, done to a node.
+
+Each function does one thing at once and returns when it was done (wall-clock nanoseconds); most have one that
+undoes it. Processes are hurt through their :class:`~fastha.lab.daemons.Daemon`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from fastha.lab import spaces
+from fastha.lab.topology import Node
+from fastha.net.namespace import visiting
+
+_TABLE = "fhlab"
+
+
+def link_down(node: Node, interface: str | None = None) -> int:
+    """The node's own interface is set down, as an operator would do it."""
+    when = time.time_ns()
+    node.ip(f"link set {interface or node.interface} down")
+    return when
+
+
+def link_up(node: Node, interface: str | None = None) -> int:
+    """Undo :func:`link_down`."""
+    when = time.time_ns()
+    node.ip(f"link set {interface or node.interface} up")
+    return when
+
+
+def unplug(node: Node, interface: str | None = None) -> int:
+    """The cable is out: the switch's port goes down, the node loses its carrier."""
+    when = time.time_ns()
+    port = node.ports[interface or node.interface].switch_port
+    spaces.batch([f"link set {port} down"], node.lab.switch)
+    return when
+
+
+def plug(node: Node, interface: str | None = None) -> int:
+    """Undo :func:`unplug`."""
+    when = time.time_ns()
+    port = node.ports[interface or node.interface].switch_port
+    spaces.batch([f"link set {port} up"], node.lab.switch)
+    return when
+
+
+def _nft(namespace: str, text: str) -> int:
+    when = time.time_ns()
+    spaces.run("ip", "netns", "exec", namespace, "nft", "-f", "-", text=text)
+    return when
+
+
+def _drop(hook: str, chain: str) -> str:
+    where = f"type filter hook {hook} priority -500; policy accept;"
+    only = (
+        "ip protocol { 112, 51 } counter drop; ip6 nexthdr { 112, 51 } counter drop;"
+        " udp dport { 3784, 4784 } counter drop;"
+    )
+    return f"add table inet {_TABLE}\nadd chain inet {_TABLE} {chain} {{ {where} }}\n" + "".join(
+        f"add rule inet {_TABLE} {chain} {rule.strip()}\n" for rule in only.split(";") if rule.strip()
+    )
+
+
+def deafen(node: Node) -> int:
+    """The node hears no VRRP and no BFD any more, but speaks: one-way loss, dropped in its input."""
+    return _nft(node.namespace, _drop("input", "deaf"))
+
+
+def mute(node: Node) -> int:
+    """The node's VRRP and BFD leave it no more, but it hears. Packets are dropped at its port of the switch,
+    so that the node's daemon cannot notice, not even one that writes frames itself."""
+    when = time.time_ns()
+    for port in node.ports.values():
+        _nft(
+            node.lab.switch,
+            f"add table netdev {_TABLE}\n"
+            f"add chain netdev {_TABLE} {_chain(port.switch_port)}"
+            f' {{ type filter hook ingress device "{port.switch_port}" priority -500; policy accept; }}\n'
+            + "".join(
+                f"add rule netdev {_TABLE} {_chain(port.switch_port)} {rule} counter drop\n"
+                for rule in ("ip protocol { 112, 51 }", "ip6 nexthdr { 112, 51 }", "udp dport { 3784, 4784 }")
+            ),
+        )
+    return when
+
+
+def _chain(port: str) -> str:
+    return "mute_" + "".join(letter if letter.isalnum() else "_" for letter in port)
+
+
+def heal(node: Node) -> int:
+    """Undo :func:`deafen` and :func:`mute`."""
+    when = time.time_ns()
+    _nft(node.namespace, f"add table inet {_TABLE}\ndelete table inet {_TABLE}\n")
+    chains = "".join(
+        f"add chain netdev {_TABLE} {_chain(port.switch_port)}\n"
+        f"flush chain netdev {_TABLE} {_chain(port.switch_port)}\n"
+        f"delete chain netdev {_TABLE} {_chain(port.switch_port)}\n"
+        for port in node.ports.values()
+        if _muted(node, port.switch_port)
+    )
+    if chains:
+        _nft(node.lab.switch, chains)
+    return when
+
+
+def _muted(node: Node, port: str) -> bool:
+    try:
+        spaces.run(
+            "ip", "netns", "exec", node.lab.switch, "nft", "list", "chain", "netdev", _TABLE, _chain(port)
+        )
+    except spaces.LabError:
+        return False
+    return True
+
+
+def flush_addresses(node: Node, interface: str | None = None) -> int:
+    """``ip addr flush``: every address of the interface is gone, the node's own as well."""
+    when = time.time_ns()
+    node.run("ip", "address", "flush", "dev", interface or node.interface)
+    return when
+
+
+def remove_address(node: Node, address: str, interface: str | None = None) -> int:
+    """An operator or a network manager deletes one address (written with its prefix length)."""
+    when = time.time_ns()
+    node.ip(f"address del {address} dev {interface or node.interface}")
+    return when
+
+
+def delete_interface(node: Node, interface: str | None = None) -> int:
+    """The interface is gone, as when a card or a container's veth is removed."""
+    when = time.time_ns()
+    node.ip(f"link del {interface or node.interface}")
+    return when
+
+
+def recreate_interface(node: Node, interface: str | None = None) -> int:
+    """Undo :func:`delete_interface`: same name and addresses, another index and MAC."""
+    when = time.time_ns()
+    port = node.ports[interface or node.interface]
+    node.lab.attach(node, port.segment, port.interface, port.addresses)
+    return when
+
+
+def forwarding(node: Node) -> None:
+    """The node routes between its segments."""
+    with visiting(node.namespace):
+        for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            Path("/proc/sys/net", name).write_text("1\n", encoding="ascii")
