@@ -19,8 +19,9 @@
 #include "fh_base.h"
 #include "fh_bfd_codec.h"
 
-#define FH_BFD_SLOW_US 1000000u /* least Desired Min TX while not Up (6.8.3), and exactly that by RFC 7419   \
-                                 */
+#define FH_BFD_SLOW_US                                                                                       \
+    1000000u /* least Desired Min TX while not Up (6.8.3), and exactly that by RFC 7419                      \
+              */
 #define FH_BFD_TX_KEY_NONE 0xff
 #define FH_BFD_ECHO_LEN 24 /* what we put into an Echo packet */
 
@@ -73,6 +74,7 @@ typedef struct {
     uint32_t desired_min_tx_us, required_min_rx_us; /* as announced */
     uint32_t tx_min_us, rx_min_us;                  /* as in force: until F, 6.8.3 may hold the old value */
     uint32_t remote_min_tx_us, remote_min_rx_us, remote_min_echo_rx_us;
+    uint32_t min_echo_rx_us; /* as last announced */
     uint32_t xmit_seq, rcv_seq;
     uint32_t echo_seq;
     uint32_t transitions; /* state changes so far */
@@ -86,12 +88,12 @@ typedef struct {
     uint8_t backoff;     /* intervals are doubled so many times (5880 7) */
     bool remote_demand;  /* D of the last packet */
     bool demand_on;      /* ours: wanted, and both sides Up */
+    bool watched;        /* silence counts: not in demand mode, not while we ask for no packets */
     bool seq_known;      /* bfd.AuthSeqKnown */
     bool forgotten;      /* one detection time of silence has passed */
     bool poll;           /* a Poll Sequence runs */
     bool poll_sent;      /* its first packet has gone */
-    bool poll_gap;       /* one packet without P has to go first */
-    bool poll_pending;   /* something changed meanwhile: another one has to follow */
+    bool poll_pending;   /* something changed meanwhile: after one packet without P another one follows */
     bool p_bit;          /* of the packet that is to be sent */
     bool echo_on;
 } fh_bfd;
@@ -115,6 +117,7 @@ typedef struct {
     fh_ns now;
     fh_ns rx_time;   /* of a packet or Echo: when the kernel received it, at most now */
     fh_ns asleep;    /* how long the engine has overslept in total since it started; only grows */
+    fh_ns stall;     /* the part of it that ended with this wake-up; 0 when it was in time */
     uint32_t random; /* fresh, uniform */
     uint8_t event;   /* enum fh_bfd_event; not looked at by fh_bfd_receive */
     uint8_t arg;
