@@ -67,13 +67,13 @@ class Channel(abc.ABC):
         self.last_error = error
         if not self._in_trouble:
             self._in_trouble = True
-            self._lost_before = self.dropped + self.failed
             self._log(f"{self.kind} {self.name}: {error}. {remedy}")
 
     def _works(self, count: int = 1) -> None:
         """Counts a delivery; the end of a row of errors is told, with what was lost."""
         self.delivered += count
+        lost_now = self.dropped + self.failed
+        lost, self._lost_before = lost_now - self._lost_before, lost_now
         if self._in_trouble:
             self._in_trouble = False
-            lost = self.dropped + self.failed - self._lost_before
             self._log(f"{self.kind} {self.name}: works again" + (f"; {lost} lost meanwhile" if lost else ""))
