@@ -41,6 +41,7 @@ MODULES: dict[str, list[str]] = {
         "fh_vrrp_fsm.c",
         "fh_vrrp_receive.c",
     ],
+    "bfdfsm": ["fh_bfd_codec.c", "fh_bfd_fsm.c", "fh_bfd_send.c", "fh_digest.c", "fh_sbfd.c"],
     "codec": [
         "fh_bfd_codec.c",
         "fh_digest.c",
