@@ -41,7 +41,7 @@ def sent(actions: Actions) -> codec.BfdPacket:
 
 
 def session_in(state: int, **settings: Any) -> Session:
-    """A session in that state at one second; if Up, the neighbour is known to be and no Poll Sequence runs."""
+    """A session in that state at one second; if Up, the neighbour is known to be and no Poll runs."""
     s = Session(discr=OURS, **settings)
     if state == ADMIN_DOWN:
         s.step("admin_down", SECOND, arg=7)

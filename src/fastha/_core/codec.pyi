@@ -4,8 +4,8 @@ engine runs.
 For tests, tools and simulations; the daemon itself passes no packet through Python. Nothing here opens a
 socket or reads a clock. An address may be an `ipaddress` object or its text, a MAC six octets or text with
 colons; results are `ipaddress` objects and bytes. `CodecError` is raised for what cannot be put on the
-wire; what was received is never an error but a verdict, the name of a counter: one of `VRRP_RX_NAMES` or
-`BFD_RX_NAMES`.
+wire, OverflowError for a number that fits no field of C; what was received is never an error but a verdict,
+the name of a counter: one of `VRRP_RX_NAMES` or `BFD_RX_NAMES`.
 
 VRRP: RFC 3768, RFC 9568, RFC 5798 (checksum), RFC 2338 (authentication), auth_hmac of keepalived 2.4. BFD:
 RFC 5880, RFC 9764. Neighbours: RFC 826, RFC 5227, RFC 4861.
