@@ -24,6 +24,7 @@ CFLAGS += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
 MODULES: dict[str, list[str]] = {
     "spawn": ["fh_spawn.c"],
     "ipvs": ["fh_ipvs_codec.c"],
+    "probe": ["fh_probe.c", "fh_timer.c"],
     "inotify": [],
     "vnode": ["fh_node.c", "fh_timer.c", "fh_vrrp_fsm.c"],
     "engine": [

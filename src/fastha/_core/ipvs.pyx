@@ -123,6 +123,11 @@ _SHORT = {6: "-t", 17: "-u", 132: "--sctp-service"}
 _FORWARD = {0: "-m", 1: "-l", 2: "-i", 3: "-g", 4: "-b"}
 
 
+# What the stub names for type checkers: a change to make, and why one was refused.
+Request = tuple
+Refusal = tuple
+
+
 class NoIpvsError(OSError):
     """This kernel has no IPVS, or this process may not use it; the text names the remedy."""
 
