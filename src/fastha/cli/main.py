@@ -15,6 +15,7 @@ from fastha import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line of help)
     "run": ("fastha.cli.run:command", "Run the daemon in the foreground."),
+    "check": ("fastha.cli.check:command", "Check a configuration; say everything that is wrong with it."),
     "show": ("fastha.cli.show:command", "What the running daemon knows."),
     "reload": ("fastha.cli.reload:command", "Read the configuration again, apply the difference."),
     "drain": ("fastha.cli.drain:command", "Hand an instance over and keep it away."),
@@ -25,11 +26,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """The names, in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command, imported now; None for an unknown one."""
         if cmd_name not in COMMANDS:
             return None
@@ -38,7 +39,7 @@ class LazyGroup(click.Group):
         assert isinstance(found, click.Command)
         return found
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Lists the commands from the table, so that --help imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])

@@ -20,7 +20,7 @@ from fastha import __version__, config
 from fastha._core.engine import Engine, EngineError
 from fastha.config.model import Config
 from fastha.net import leftovers
-from fastha.net.filters import FilterOptions, choose
+from fastha.net.filters import choose
 from fastha.net.links import LinkEvent, LinkEventKind, LinkMonitor, LinkTable, MonitorOverrunError
 from fastha.net.model_plan import ModelPlanner, PlanError
 from fastha.net.namespace import NamespaceError, enter
@@ -149,17 +149,10 @@ class Daemon:
         firewall = configuration.globals_.firewall
         needs_filter = any(not c.accept or c.strict for c in configuration.instances)
         if needs_filter and self.manager.filter is None:
-            nftables = None
-            if firewall.nftables is not None:
-                nftables = FilterOptions(
-                    firewall.nftables,
-                    firewall.nftables_priority,
-                    firewall.nftables_ifindex,
-                    firewall.nftables_counters,
-                )
-            self.manager.filter, told = choose(nftables, firewall.iptables)
-            if told:
-                self.log("warning", told)
+            tracked = all(c.track_primary for c in configuration.instances)
+            self.manager.filter, told = choose(firewall, track_primary=tracked)
+            for text in told:
+                self.log("warning", text)
         self._statics(configuration)
         self.manager.apply(configuration)
         self.config = configuration

@@ -1,0 +1,100 @@
+"""What only shows when everything is known: names that are not defined, virtual routers that collide,
+settings that can
+never work.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .diagnostics import did_you_mean
+from .model import Config, Span, Track, VrrpInstance
+from .reader import Reader
+
+_KINDS = {
+    "track_scripts": "vrrp_script",
+    "track_files": "track_file",
+    "track_processes": "vrrp_track_process",
+}
+
+
+def cross_check(config: Config, reader: Reader, where: Span) -> Config:
+    """Reports, and returns the model without the references that lead nowhere (which keepalived leaves
+    out, too)."""
+    known = {
+        "track_scripts": {s.name for s in config.scripts},
+        "track_files": {f.name for f in config.track_files},
+        "track_processes": {p.name for p in config.track_processes},
+    }
+    instances = tuple(_references(i, known, reader, where) for i in config.instances)
+    _collisions(config, reader, where)
+    names = {i.name for i in instances}
+    groups = []
+    member_of: dict[str, str] = {}
+    for group in config.sync_groups:
+        members = []
+        for member in group.members:
+            if member not in names:
+                text = f"sync group {group.name}: there is no instance {member}; it is left out"
+                reader.reporter.add(
+                    "warning", "FH0204", text, group.span or where, suggestion=did_you_mean(member, names)
+                )
+            elif member in member_of:
+                text = f"{member} is in sync group {member_of[member]} already; {group.name} goes without it"
+                reader.reporter.add("warning", "FH0205", text, group.span or where)
+            else:
+                member_of[member] = group.name
+                members.append(member)
+        if not members:
+            reader.reporter.add(
+                "warning",
+                "FH0202",
+                f"sync group {group.name} has no members; it is left out",
+                group.span or where,
+            )
+            continue
+        groups.append(msgspec.structs.replace(group, members=tuple(members)))
+    return msgspec.structs.replace(config, instances=instances, sync_groups=tuple(groups))
+
+
+def _references(
+    instance: VrrpInstance, known: dict[str, set[str]], reader: Reader, where: Span
+) -> VrrpInstance:
+    changed: dict[str, tuple[Track, ...]] = {}
+    for field, kind in _KINDS.items():
+        tracks: tuple[Track, ...] = getattr(instance, field)
+        good = []
+        for track in tracks:
+            if track.name in known[field]:
+                good.append(track)
+                continue
+            text = f"({instance.name}) there is no {kind} {track.name}; it is not tracked"
+            reader.reporter.add(
+                "warning",
+                "FH0204",
+                text,
+                instance.span or where,
+                suggestion=did_you_mean(track.name, known[field]),
+            )
+        if len(good) != len(tracks):
+            changed[field] = tuple(good)
+    return msgspec.structs.replace(instance, **changed) if changed else instance
+
+
+def _collisions(config: Config, reader: Reader, where: Span) -> None:
+    seen: dict[tuple[object, ...], str] = {}
+    holders: dict[tuple[object, ...], str] = {}
+    for i in config.instances:
+        key = (i.interface, i.vrid, i.family, i.source if i.unicast else i.mcast_group)
+        if key in seen:
+            text = f"{i.name} and {seen[key]} use virtual_router_id {i.vrid} on {i.interface}"
+            reader.reporter.add(
+                "error", "FH0201", text, i.span or where, suggestion="give one of them another"
+            )
+        seen.setdefault(key, i.name)
+        for a in (*i.addresses, *i.excluded):
+            at = (a.address, a.dev or i.interface)
+            if at in holders and holders[at] != i.name:
+                text = f"{a.address} is an address of {holders[at]} and of {i.name}"
+                reader.reporter.add("warning", "FH0206", text, a.span or i.span or where)
+            holders.setdefault(at, i.name)

@@ -1,0 +1,115 @@
+"""What is wrong with a configuration, where, and what to do: diagnostics with stable codes.
+
+An error stops the daemon (or refuses a reload), a warning does not: what keepalived ignores with a
+message, fastha ignores
+with a warning.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from .model import Span
+
+Severity = Literal["error", "warning", "note"]
+
+CODES: dict[str, str] = {
+    "FH0001": "The file does not exist or cannot be read.",
+    "FH0002": "An include loop, or too many includes.",
+    "FH0003": "An included file is missing.",
+    "FH0004": "The line is too long, or holds a NUL octet.",
+    "FH0005": "A definition is not known, or expands without end.",
+    "FH0006": "The file is too large, or is not text.",
+    "FH0101": "Unknown keyword.",
+    "FH0102": "A word is missing after the keyword.",
+    "FH0103": "Not a number.",
+    "FH0104": "The number is out of range.",
+    "FH0105": "Not an address.",
+    "FH0106": "Not a boolean.",
+    "FH0107": "Words after the last expected one.",
+    "FH0108": "A brace is missing or in excess.",
+    "FH0109": "A block was expected, or is not allowed here.",
+    "FH0110": "Not one of the allowed words.",
+    "FH0111": "Accepted, but its function is not built yet.",
+    "FH0112": "Deprecated.",
+    "FH0113": "A word that cannot be used as given.",
+    "FH0201": "Two instances use the same virtual_router_id on one interface.",
+    "FH0202": "Something that an instance needs is missing.",
+    "FH0203": "A setting has no effect together with another one.",
+    "FH0204": "A name is used that is not defined.",
+    "FH0205": "A name is defined twice.",
+    "FH0206": "An address is used twice.",
+    "FH0207": "A value was adjusted.",
+}
+
+
+class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
+    """One problem."""
+
+    severity: Severity
+    code: str
+    message: str
+    span: Span
+    line_text: str = ""
+    expected: str = ""
+    suggestion: str = ""
+
+    def render(self) -> str:
+        """For people: place, message, the line with a caret, what was expected, a suggestion."""
+        text = f"{self.span}: {self.severity}: {self.message} [{self.code}]"
+        if self.line_text:
+            shown = self.line_text.replace("\t", " ")[:200]
+            text += f"\n    {shown}\n    {' ' * (self.span.column - 1)}^"
+        if self.expected:
+            text += f"\n    expected: {self.expected}"
+        if self.suggestion:
+            text += f"\n    {self.suggestion}"
+        return text
+
+
+class Reporter:
+    """Collects diagnostics; at most so many, that a broken file does not drown its first problem."""
+
+    MOST = 500
+
+    def __init__(self) -> None:
+        self.found: list[Diagnostic] = []
+
+    def add(
+        self,
+        severity: Severity,
+        code: str,
+        message: str,
+        span: Span,
+        line_text: str = "",
+        expected: str = "",
+        suggestion: str = "",
+    ) -> None:
+        """Notes a problem."""
+        if len(self.found) < self.MOST:
+            self.found.append(
+                Diagnostic(
+                    severity=severity,
+                    code=code,
+                    message=message,
+                    span=span,
+                    line_text=line_text,
+                    expected=expected,
+                    suggestion=suggestion,
+                )
+            )
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error."""
+        return any(d.severity == "error" for d in self.found)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A suggestion for a misspelt word; empty when nothing is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f"did you mean {near[0]!r}?" if near else ""

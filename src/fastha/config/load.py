@@ -1,0 +1,120 @@
+"""Text to model: the whole way, and what is wrong on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import tables_vrrp  # noqa: F401  (declares the tables)
+from .build_vrrp import VrrpBuilder
+from .diagnostics import Diagnostic, Reporter, did_you_mean
+from .keywords import TABLES
+from .model import Config, Span
+from .reader import Block, Reader
+from .source import Source
+from .tree import Statement, parse
+
+
+class LoadResult(msgspec.Struct, frozen=True):
+    """What came of a file: the model, unless there are errors, and every problem."""
+
+    config: Config | None
+    diagnostics: tuple[Diagnostic, ...]
+    files: tuple[str, ...] = ()
+    """Every file that was read."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a model."""
+        return self.config is not None
+
+
+def load(path: str | Path, *, config_id: str | None = None, text: str | None = None) -> LoadResult:
+    """Reads a configuration. `config_id`: for @ID lines; `text`: instead of the file's content.
+
+    Never raises for what a file says; every problem is a diagnostic.
+    """
+    reporter = Reporter()
+    source = Source(reporter, config_id=config_id)
+    statements = parse(source.lines(path, text), reporter)
+    config = _build(statements, Reader(reporter), str(path))
+    return LoadResult(None if reporter.failed else config, tuple(reporter.found), tuple(source.read))
+
+
+def _name(statement: Statement, reader: Reader) -> str | None:
+    if statement.arguments:
+        return statement.arguments[0].text
+    reader.error(statement, "FH0102", f"{statement.keyword} needs a name")
+    return None
+
+
+def _build(statements: list[Statement], reader: Reader, path: str) -> Config:
+    known = [s for s in statements if s.keyword in TABLES["root"]]
+    for statement in statements:
+        if statement.keyword not in TABLES["root"]:
+            reader.warn(
+                statement,
+                "FH0101",
+                f"unknown keyword {statement.keyword!r}; it is ignored",
+                suggestion=did_you_mean(statement.keyword, TABLES["root"]),
+            )
+    root = reader.block(known, "root")
+    global_blocks = [reader.block(s.block or [], "global_defs", s) for s in root.all("global_defs")]
+    builder = VrrpBuilder(reader, global_blocks)
+    values: dict[str, Any] = {"globals_": builder.build_globals(root)}
+
+    def blocks(keyword: str, *others: str) -> Iterable[tuple[str, Block]]:
+        for name in (keyword, *others):
+            for statement in root.all(name):
+                called = _name(statement, reader)
+                if called is not None:
+                    yield called, reader.block(statement.block or [], keyword, statement)
+
+    def lines(keyword: str) -> list[list[Any]]:
+        return [words for block in root.all(keyword) for words in block]
+
+    values["static_addresses"] = builder.addresses(lines("static_ipaddress"))
+    values["static_routes"] = builder.routes(lines("static_routes"))
+    values["static_rules"] = builder.rules(lines("static_rules"))
+    values["track_groups"] = tuple(builder.track_group(n, b) for n, b in blocks("track_group"))
+    values["garp_groups"] = tuple(
+        g
+        for s in root.all("garp_group")
+        if (g := builder.garp_group(reader.block(s.block or [], "garp_group", s))) is not None
+    )
+    values["link_delays"] = builder.link_delays(root)
+    values["linkbeat_interfaces"] = builder.linkbeat(root)
+    values["scripts"] = _unique(reader, (builder.script(n, b) for n, b in blocks("vrrp_script")))
+    values["track_files"] = _unique(
+        reader, (builder.track_file(n, b) for n, b in blocks("track_file", "vrrp_track_file"))
+    )
+    values["track_processes"] = _unique(
+        reader, (builder.track_process(n, b) for n, b in blocks("vrrp_track_process", "track_process"))
+    )
+    values["instances"] = _unique(reader, (builder.instance(n, b) for n, b in blocks("vrrp_instance")))
+    values["sync_groups"] = _unique(reader, (builder.sync_group(n, b) for n, b in blocks("vrrp_sync_group")))
+    config = Config(**values)
+    from .crosscheck import cross_check  # noqa: PLC0415  (kept apart: it needs a whole model)
+
+    return cross_check(config, reader, Span(path, 1))
+
+
+def _unique(reader: Reader, things: Iterable[Any]) -> tuple[Any, ...]:
+    """Leaves out what could not be built, and a second one of the same name (reported)."""
+    found: dict[str, Any] = {}
+    for thing in things:
+        if thing is None:
+            continue
+        if thing.name in found:
+            reader.reporter.add(
+                "warning",
+                "FH0205",
+                f"{thing.name} is defined twice; the second one is ignored",
+                thing.span,
+            )
+            continue
+        found[thing.name] = thing
+    return tuple(found.values())

@@ -1,0 +1,358 @@
+"""From statements to values by the tables: types, ranges, arity; one diagnostic for each thing that is wrong.
+
+A keyword that cannot be used is reported and left out; what keepalived dies of (a missing word) is an
+error, what it
+ignores with a message is a warning.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from .diagnostics import Reporter, did_you_mean
+from .keywords import TABLES, Keyword, Table
+from .lexer import Word
+from .model import SECOND_NS, Command, Track
+from .tree import Statement
+
+TRUE, FALSE = ("true", "on", "yes"), ("false", "off", "no")
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)$")
+
+
+class Value:
+    """A keyword's value and where it stands."""
+
+    __slots__ = ("statement", "value")
+
+    def __init__(self, statement: Statement, value: Any) -> None:
+        self.statement = statement
+        self.value = value
+
+
+class Block:
+    """What a block says: each keyword with its values, in order."""
+
+    def __init__(self, statement: Statement | None, values: dict[str, list[Value]]) -> None:
+        self.statement = statement
+        self.values = values
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The last value of a keyword (what counts when it is repeated), or the default."""
+        found = self.values.get(name)
+        return found[-1].value if found else default
+
+    def has(self, name: str) -> bool:
+        """Whether the keyword is there."""
+        return name in self.values
+
+    def all(self, name: str) -> list[Any]:
+        """Every value of a keyword."""
+        return [v.value for v in self.values.get(name, ())]
+
+    def where(self, name: str) -> Statement | None:
+        """The statement of the last value."""
+        found = self.values.get(name)
+        return found[-1].statement if found else self.statement
+
+    def order(self, *names: str) -> str | None:
+        """Which of these keywords came last."""
+        last: tuple[tuple[str, int, int], str] | None = None
+        for name in names:
+            for value in self.values.get(name, ()):
+                span = value.statement.span
+                key = (span.file, span.line, span.column)
+                if last is None or key > last[0]:
+                    last = (key, name)
+        return last[1] if last is not None else None
+
+
+class Reader:
+    """Reads blocks by their tables."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+
+    # ---------------------------------------------------------------- telling
+
+    def warn(
+        self, at: Word | Statement, code: str, text: str, expected: str = "", suggestion: str = ""
+    ) -> None:
+        """A warning at a word or statement."""
+        self.reporter.add("warning", code, text, at.span, at.line_text, expected, suggestion)
+
+    def error(
+        self, at: Word | Statement, code: str, text: str, expected: str = "", suggestion: str = ""
+    ) -> None:
+        """An error at a word or statement."""
+        self.reporter.add("error", code, text, at.span, at.line_text, expected, suggestion)
+
+    # ---------------------------------------------------------------- blocks
+
+    def block(self, statements: list[Statement], table: str, owner: Statement | None = None) -> Block:
+        """Reads the statements of a block by its table."""
+        keywords: Table = TABLES[table]
+        values: dict[str, list[Value]] = {}
+        for statement in statements:
+            keyword = keywords.get(statement.keyword)
+            if keyword is None:
+                self.warn(
+                    statement,
+                    "FH0101",
+                    f"unknown keyword {statement.keyword!r} in {table}; it is ignored",
+                    suggestion=did_you_mean(statement.keyword, keywords),
+                )
+                continue
+            self._status(statement, keyword)
+            if keyword.kind not in ("block", "lines", "track") and statement.block is not None:
+                self.warn(statement, "FH0109", f"{keyword.name} takes no block; the block is skipped")
+            value = self.value(statement, keyword)
+            if value is not None:
+                values.setdefault(keyword.name, []).append(Value(statement, value))
+        return Block(owner, values)
+
+    def _status(self, statement: Statement, keyword: Keyword) -> None:
+        if keyword.status == "parsed":
+            text = f"{keyword.name} is understood, but fastha does not do it yet"
+            self.warn(statement, "FH0111", text)
+        elif keyword.status == "deprecated":
+            self.warn(statement, "FH0112", f"{keyword.name} is deprecated: {keyword.help}")
+        elif keyword.status == "ignored":
+            self.reporter.add(
+                "note",
+                "FH0111",
+                f"{keyword.name} has no effect here: {keyword.help}",
+                statement.span,
+                statement.line_text,
+            )
+
+    # ---------------------------------------------------------------- values
+
+    def value(self, statement: Statement, keyword: Keyword) -> Any:
+        """The value of a statement, None when there is none to be had (reported)."""
+        arguments = statement.arguments
+        kind = keyword.kind
+        if kind == "block":
+            if statement.block is None:
+                self.warn(statement, "FH0109", f"{keyword.name} needs a block {{ ... }}; it is ignored")
+                return None
+            return statement
+        if kind == "lines":
+            return [s.words for s in flatten(statement.block or ())] or ([arguments] if arguments else [])
+        if kind == "track":
+            return self._tracks(statement)
+        if kind == "flag":
+            self._excess(arguments, 0, keyword)
+            return True
+        if kind == "bool":
+            return self._boolean(statement, keyword)
+        if not arguments:
+            if keyword.optional:
+                return () if kind == "words" else ""
+            # keepalived ends at once with exit code 2
+            self.error(statement, "FH0102", f"{keyword.name}: a word is missing", expected=keyword.help)
+            return None
+        if kind == "words":
+            return tuple(arguments)
+        if kind == "command":
+            return self.command(arguments)
+        self._excess(arguments, 1, keyword)
+        return self._single(arguments[0], keyword)
+
+    def _single(self, word: Word, keyword: Keyword) -> Any:
+        if keyword.kind == "int":
+            return self.integer(word, keyword.low, keyword.high, keyword.name)
+        if keyword.kind == "seconds":
+            return self.duration(word, keyword.low, keyword.high, keyword.name, SECOND_NS)
+        if keyword.kind == "millis":
+            return self.duration(word, keyword.low, keyword.high, keyword.name, SECOND_NS // 1000)
+        if keyword.kind == "ip":
+            return self.address(word, keyword.name)
+        if keyword.kind == "choice" and word.text not in keyword.choices:
+            self.warn(
+                word,
+                "FH0110",
+                f"{keyword.name}: {word.text!r} is not known; it is ignored",
+                expected=" or ".join(keyword.choices),
+                suggestion=did_you_mean(word.text, keyword.choices),
+            )
+            return None
+        return word.text
+
+    def _excess(self, arguments: list[Word], most: int, keyword: Keyword) -> None:
+        if len(arguments) > most:
+            self.warn(
+                arguments[most], "FH0107", f"{keyword.name}: extra word {arguments[most].text!r} is ignored"
+            )
+
+    def _boolean(self, statement: Statement, keyword: Keyword) -> bool | None:
+        if not statement.arguments:
+            return True
+        word = statement.arguments[0]
+        if word.text in TRUE:
+            return True
+        if word.text in FALSE:
+            return False
+        self.warn(
+            word,
+            "FH0106",
+            f"{keyword.name}: {word.text!r} is neither on nor off; the keyword is ignored",
+            expected="true, on, yes, false, off or no, in lower case",
+        )
+        return None
+
+    def integer(self, word: Word, low: float | None, high: float | None, name: str) -> int | None:
+        """A whole number within bounds, None when it is none (reported)."""
+        try:
+            value = int(word.text, 10)
+        except ValueError:
+            self.warn(
+                word,
+                "FH0103",
+                f"{name}: {word.text!r} is not a whole number; it is ignored",
+                _range(low, high),
+            )
+            return None
+        if (low is not None and value < low) or (high is not None and value > high):
+            self.warn(word, "FH0104", f"{name}: {value} is out of range; it is ignored", _range(low, high))
+            return None
+        return value
+
+    def duration(self, word: Word, low: float | None, high: float | None, name: str, unit: int) -> int | None:
+        """A decimal number of units as nanoseconds, None when it is none (reported)."""
+        value = Decimal(word.text) if _DECIMAL.match(word.text) is not None else None
+        if value is None:
+            self.warn(
+                word, "FH0103", f"{name}: {word.text!r} is not a number; it is ignored", _range(low, high)
+            )
+            return None
+        if (low is not None and value < Decimal(str(low))) or (
+            high is not None and value > Decimal(str(high))
+        ):
+            self.warn(
+                word, "FH0104", f"{name}: {word.text} is out of range; it is ignored", _range(low, high)
+            )
+            return None
+        return int(value * unit)
+
+    def address(self, word: Word, name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """An address, None when it is none (reported)."""
+        try:
+            return ipaddress.ip_address(word.text)
+        except ValueError:
+            self.warn(word, "FH0105", f"{name}: {word.text!r} is not an IP address; it is ignored")
+            return None
+
+    def command(self, arguments: list[Word]) -> Command | None:
+        """A program with its arguments; user and group may follow a quoted command (keepalived.conf(5))."""
+        first = arguments[0]
+        if first.quoted and " " in first.text.strip():
+            argv = tuple(split_command(first.text))
+            rest = arguments[1:]
+        elif first.quoted or len(arguments) == 1:
+            argv = (first.text,)
+            rest = arguments[1:]
+        else:
+            argv = tuple(w.text for w in arguments)
+            rest = []
+        if not argv:
+            self.warn(first, "FH0113", "the command is empty; it is ignored")
+            return None
+        user, group, supplementary = self.owner(rest)
+        return Command(argv, user, group, supplementary, " ".join(w.text for w in arguments))
+
+    @staticmethod
+    def owner(words: list[Word] | tuple[Word, ...]) -> tuple[str | None, str | None, bool]:
+        """USER [[:]GROUP]: user, group, and whether supplementary groups are asked for."""
+        texts = [w.text for w in words]
+        if not texts:
+            return None, None, False
+        user, _, joined = texts[0].partition(":")
+        group = joined or (texts[1].lstrip(":") if len(texts) > 1 else None)
+        supplementary = len(texts) > 1 and texts[1].startswith(":")
+        return user, group or None, supplementary
+
+    def _tracks(self, statement: Statement) -> list[tuple[Track, Word]]:
+        found: list[tuple[Track, Word]] = []
+        entries = [s.words for s in flatten(statement.block or ())]
+        if statement.arguments:
+            entries.insert(0, statement.arguments)
+        for words in entries:
+            track = self.track(words)
+            if track is not None:
+                found.append((track, words[0]))
+        return found
+
+    def track(self, words: list[Word]) -> Track | None:
+        """NAME [weight N [reverse|noreverse]] [takeover]."""
+        weight: int | None = None
+        reverse = takeover = False
+        at = 1
+        while at < len(words):
+            text = words[at].text
+            if text == "weight" and at + 1 < len(words):
+                weight = self.integer(words[at + 1], -254, 254, f"weight of {words[0].text}")
+                at += 2
+            elif text in ("reverse", "noreverse"):
+                reverse = text == "reverse"
+                at += 1
+            elif text == "takeover":
+                takeover = True
+                at += 1
+            else:
+                self.warn(words[at], "FH0113", f"{words[0].text}: {text!r} is not understood and ignored")
+                at += 1
+        return Track(words[0].text, weight, reverse, takeover)
+
+
+def flatten(statements: list[Statement] | tuple[Statement, ...]) -> Iterator[Statement]:
+    """The lines of a block, also of blocks that have no business there."""
+    for statement in statements:
+        yield statement
+        if statement.block is not None:
+            yield from flatten(statement.block)
+
+
+def split_command(text: str) -> list[str]:
+    """The words of a quoted command: '…' and "…" quote, a backslash escapes (no shell is involved)."""
+    found: list[str] = []
+    current: list[str] | None = None
+    quote = ""
+    at = 0
+    while at < len(text):
+        c = text[at]
+        if c == "\\" and quote != "'" and at + 1 < len(text):
+            current = current if current is not None else []
+            current.append(text[at + 1])
+            at += 2
+            continue
+        if quote:
+            if c == quote:
+                quote = ""
+            else:
+                assert current is not None
+                current.append(c)
+        elif c in "'\"":
+            quote = c
+            current = current if current is not None else []
+        elif c in " \t":
+            if current is not None:
+                found.append("".join(current))
+                current = None
+        else:
+            current = current if current is not None else []
+            current.append(c)
+        at += 1
+    if current is not None:
+        found.append("".join(current))
+    return found
+
+
+def _range(low: float | None, high: float | None) -> str:
+    def shown(x: float | None) -> str:
+        return "" if x is None else f"{x:g}" if abs(x) < 1e6 else f"{x:.0f}"
+
+    return f"{shown(low)} to {shown(high)}" if low is not None or high is not None else ""

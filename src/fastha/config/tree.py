@@ -1,0 +1,86 @@
+"""From lines to a tree of statements: a keyword, its words, and perhaps a block. Recovers from every
+error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from .diagnostics import Reporter
+from .lexer import Word, words_of
+from .model import Span
+from .source import Line
+
+
+class Statement(msgspec.Struct):
+    """A line's keyword with its words; `block` when one was opened."""
+
+    words: list[Word]
+    block: list[Statement] | None = None
+
+    @property
+    def keyword(self) -> str:
+        """The first word."""
+        return self.words[0].text
+
+    @property
+    def arguments(self) -> list[Word]:
+        """The words after it."""
+        return self.words[1:]
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return self.words[0].span
+
+    @property
+    def line_text(self) -> str:
+        """The line that it stands in."""
+        return self.words[0].line_text
+
+
+def parse(lines: Iterable[Line], reporter: Reporter) -> list[Statement]:
+    """Builds the tree. A block's brace may stand on the keyword's line or on the next one."""
+    root: list[Statement] = []
+    open_blocks: list[tuple[list[Statement], Statement | None]] = [(root, None)]
+    last: Statement | None = None  # a statement that a brace on the next line would belong to
+    for line in lines:
+        words, problem = words_of(line.text, line.file, line.number)
+        if problem is not None:
+            reporter.add("warning", "FH0113", problem, words[-1].span, line.text)
+        statement: list[Word] = []
+
+        def finish() -> None:
+            nonlocal statement, last
+            if statement:
+                last = Statement(statement)
+                open_blocks[-1][0].append(last)
+                statement = []
+
+        for word in words:
+            if word.opens:
+                if statement:
+                    finish()
+                if last is None or last.block is not None:
+                    text = "a block is opened that belongs to no keyword; it is skipped"
+                    reporter.add("warning", "FH0108", text, word.span, word.line_text)
+                    last = Statement([word])
+                last.block = []
+                open_blocks.append((last.block, last))
+                last = None
+            elif word.closes:
+                finish()
+                last = None
+                if len(open_blocks) == 1:
+                    reporter.add("warning", "FH0108", "a closing brace in excess", word.span, word.line_text)
+                else:
+                    open_blocks.pop()
+            else:
+                statement.append(word)
+        finish()
+    for _, owner in open_blocks[:0:-1]:
+        assert owner is not None
+        text = f"the block of {owner.keyword} is not closed"
+        reporter.add("warning", "FH0108", text, owner.span, owner.line_text)
+    return root
