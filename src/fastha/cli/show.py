@@ -37,7 +37,9 @@ def _instances(control_socket: Path, as_json: bool) -> None:
     if not data:
         click.echo("no VRRP instances")
         return
-    rows = [("INSTANCE", "STATE", "PRIO", "VRID", "INTERFACE", "MASTER", "SINCE", "CAUSE")]
+    rows: list[tuple[str, ...]] = [
+        ("INSTANCE", "STATE", "PRIO", "VRID", "INTERFACE", "MASTER", "SINCE", "CAUSE")
+    ]
     rows.extend(
         (
             i["name"],
