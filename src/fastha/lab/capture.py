@@ -118,7 +118,7 @@ class Frame:
 
 
 def control_filter(ports: list[int] | None = None) -> list[tuple[int, int, int, int]]:
-    """A classic BPF program: ARP, VRRP, AH and ICMPv6 other than echo; only from these interfaces if given.
+    """A classic BPF program: ARP, VRRP, AH, IGMP, MLD, ICMPv6 but echo; only from these interfaces if given.
 
     Without it a capture beside a client at a thousand probes a second would keep all of them.
     """
@@ -130,15 +130,17 @@ def control_filter(ports: list[int] | None = None) -> list[tuple[int, int, int, 
     return [
         *code,
         (0x28, 0, 0, 12),  # ldh [12]
-        (0x15, 9, 0, 0x0806),  # ARP: take
-        (0x15, 0, 3, 0x0800),
+        (0x15, 11, 0, 0x0806),  # ARP: take
+        (0x15, 0, 4, 0x0800),
         (0x30, 0, 0, 23),  # ldb IPv4 protocol
-        (0x15, 6, 0, _VRRP),
-        (0x15, 5, 6, _AH),
-        (0x15, 0, 5, 0x86DD),
+        (0x15, 8, 0, _VRRP),
+        (0x15, 7, 0, _AH),
+        (0x15, 6, 7, 2),  # IGMP
+        (0x15, 0, 6, 0x86DD),
         (0x30, 0, 0, 20),  # ldb IPv6 next header
-        (0x15, 2, 0, _VRRP),
-        (0x15, 1, 0, _AH),
+        (0x15, 3, 0, _VRRP),
+        (0x15, 2, 0, _AH),
+        (0x15, 1, 0, 0),  # hop-by-hop options: MLD
         (0x15, 3, 2, 58),  # ICMPv6: look further
         (0x06, 0, 0, 0x40000),  # take
         (0x06, 0, 0, 0),

@@ -6,14 +6,21 @@ undoes it. Processes are hurt through their :class:`~fastha.lab.daemons.Daemon`.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from fastha.lab import spaces
+from fastha.lab.spaces import LabError
 from fastha.lab.topology import Node
 from fastha.net.namespace import visiting
 
 _TABLE = "fhlab"
+_PTRACE_SEIZE, _PTRACE_INTERRUPT, _PTRACE_DETACH = 0x4206, 0x4207, 17
+_WALL = 0x40000000
 
 
 def link_down(node: Node, interface: str | None = None) -> int:
@@ -150,3 +157,29 @@ def forwarding(node: Node) -> None:
     with visiting(node.namespace):
         for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             Path("/proc/sys/net", name).write_text("1\n", encoding="ascii")
+
+
+@contextlib.contextmanager
+def thread_stopped(pid: int, thread: int | None = None) -> Iterator[None]:
+    """One thread of a process stands still for the length of the block; the others go on.
+
+    ``thread``: its id; the process's main thread without it. It is held by ptrace(2), as a debugger would, so
+    that nothing in the process can know. Raises :exc:`LabError`.
+    """
+    task = thread if thread is not None else pid
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    libc.ptrace.restype = ctypes.c_long
+
+    def trace(request: int) -> None:
+        if libc.ptrace(request, task, None, None) != 0:
+            code = ctypes.get_errno()
+            raise LabError(f"holding thread {task} of process {pid}: {os.strerror(code)}")
+
+    trace(_PTRACE_SEIZE)
+    trace(_PTRACE_INTERRUPT)
+    os.waitpid(task, _WALL)
+    try:
+        yield
+    finally:
+        trace(_PTRACE_DETACH)

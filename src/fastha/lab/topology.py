@@ -1,8 +1,8 @@
 """Routers, clients and the segments between them.
 
 What this is for: a lab is a few nodes (one network namespace each) and a few segments (one bridge each, all
-in a namespace of their own, the switch). A node's interface is one end of a veth pair whose other end is a port
-of the bridge; so the switch sees every frame once, with the port that tells who sent it.
+in a namespace of their own, the switch). A node's interface is one end of a veth pair whose other end is a
+port of the bridge; so the switch sees every frame once, with the port that tells who sent it.
 
 What it may not do: leave anything behind. A lab is a context manager; what it made is removed when the block
 ends, at exit of the process, and, if the process was killed, by the next lab's sweep.

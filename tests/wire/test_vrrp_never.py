@@ -1,0 +1,325 @@
+"""Never two, never none: each way in which an address could be held twice or by nobody, provoked for real.
+
+The daemon that is tried is fastha; what it shares the address with is Debian's keepalived, and fastha as well
+where it matters who the other is.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from vrrp_bed import OURS, Bed, bed, needs_keepalived, needs_root, overlap_ms
+
+from fastha.lab import Daemon, FasthaDaemon, faults, gaps_ms, wait_for
+from fastha.lab.confs import config, instance
+
+pytestmark = [pytest.mark.wire, needs_root, needs_keepalived]
+VIP, VRID = "198.51.100.70", 70
+OTHERS = pytest.mark.parametrize("other", ["keepalived", OURS])
+
+
+def text(
+    priority: int,
+    *lines: str,
+    advert: float = 0.1,
+    globals_: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
+) -> str:
+    """A file with one instance."""
+    vips = [f"{VIP}/24", *more]
+    return config(
+        instance("VI", vrid=VRID, priority=priority, addresses=vips, advert=advert, lines=lines),
+        globals_=globals_,
+    )
+
+
+def start_both(
+    made: Bed, first: str, other: str = "keepalived", *, priorities: tuple[int, int] = (200, 100)
+) -> tuple[Daemon, Daemon]:
+    """Router 1 is master with ours or ``first``, router 2 its backup."""
+    one = made.daemon(1, OURS, first)
+    two = made.daemon(2, other, text(priorities[1]))
+    made.wait_master(1, VIP)
+    made.capture.wait("r1 speaks", lambda: made.capture.adverts("r1"))
+    return one, two
+
+
+def test_a_killed_daemon_loses_its_address_without_help() -> None:
+    with bed("sigkill") as made:
+        one, _ = start_both(made, text(200, "fastha_address_lifetime 3"))
+        one.kill()  # the machine lives on, its link too
+        made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2"))
+        made.wait_master(2, VIP, timeout=6)
+
+
+def test_leftovers_are_gone_before_a_new_daemon_speaks() -> None:
+    with bed("left") as made:
+        one, _ = start_both(made, text(200, "fastha_address_lifetime 0"))
+        killed = one.kill()
+        made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2"))
+        assert made.routers[0].has(VIP)  # for ever, as configured, and as keepalived leaves it
+        one.configure(text(50, "fastha_address_lifetime 0"))
+        one.start()
+        made.wait_master(2, VIP)
+        assert made.quiet_from(1, killed + 200_000_000)
+
+
+@OTHERS
+@pytest.mark.parametrize("seconds", [1, 4, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_frozen_master_listens_before_it_speaks(seconds: int, other: str) -> None:
+    if seconds == 30 and other == OURS:
+        pytest.skip("half a minute once is enough")
+    with bed("frozen") as made:
+        one, _ = start_both(made, text(200, "nopreempt"), other)
+        one.pause()
+        time.sleep(seconds)
+        made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2"))
+        woken = time.time_ns()
+        one.resume()
+        time.sleep(0.8)  # eight intervals: more than a master-down interval
+        made.wait_master(2, VIP)
+        assert made.quiet_from(1, woken)
+        assert not [f for f in made.capture.announcements("r1", address=VIP) if f.at_ns > woken]
+
+
+def test_a_frozen_backup_does_not_accuse_a_living_master() -> None:
+    with bed("frozenb") as made:
+        made.daemon(1, "keepalived", text(200))
+        two = made.daemon(2, OURS, text(100))
+        made.wait_master(1, VIP)
+        time.sleep(0.5)
+        spoke = len(made.capture.adverts("r2"))
+        for _ in range(3):
+            two.pause()
+            time.sleep(1)  # the adverts of ten intervals wait in its queue; or the clock just jumped
+            two.resume()
+            time.sleep(0.5)
+        assert len(made.capture.adverts("r2")) == spoke
+        assert made.routers[0].has(VIP)
+
+
+@OTHERS
+@pytest.mark.parametrize("advert", [0.1, 1])
+def test_a_graceful_stop_loses_no_probe(other: str, advert: float) -> None:
+    with bed("graceful") as made:
+        two = made.daemon(2, other, text(100, advert=advert))
+        one = made.daemon(1, OURS, text(200, advert=advert))
+        made.wait_master(1, VIP)
+        made.capture.wait("r2 heard r1", lambda: len(made.capture.adverts("r1")) > 2)
+        probe = made.probe(VIP, wait_ms=500)
+        time.sleep(0.3)
+        asked = one.terminate()
+        made.wait_master(2, VIP)
+        time.sleep(0.3)
+        probe.stop()
+        assert two.running
+        assert probe.sent > 500
+        assert probe.lost == 0, probe.outages
+        last = made.capture.adverts("r1", vrid=VRID)[-1]
+        assert last.advert is not None
+        assert last.advert.priority == 0
+        assert one.process is not None
+        assert one.process.returncode == 0
+        assert overlap_ms(made.capture, "r1", "r2", asked, VRID) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_every_way_to_ask_for_the_end_hands_over(number: signal.Signals) -> None:
+    with bed("ends") as made:
+        one, _ = start_both(made, text(200))
+        one.signal(number)
+        one.wait_ended()
+        made.wait_master(2, VIP)
+        last = made.capture.adverts("r1")[-1]
+        assert last.advert is not None
+        assert last.advert.priority == 0
+
+
+def test_a_blocked_main_thread_disturbs_no_advert_and_no_failover() -> None:
+    with bed("blocked") as made:
+        one, two = start_both(made, text(200), OURS)
+        time.sleep(0.5)
+        with faults.thread_stopped(one.pid), faults.thread_stopped(two.pid):
+            begin = time.time_ns()
+            time.sleep(2)
+            adverts = made.capture.adverts("r1", since=begin)
+            assert len(adverts) >= 19
+            assert max(gaps_ms(adverts)) < 250
+            assert not made.capture.adverts("r2", since=begin)
+            killed = one_dies(made, one)
+            made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2", since=killed))
+            assert wait_for_address(made, 2)
+            assert made.capture.announcements("r2", address=VIP, since=killed)
+
+
+def one_dies(made: Bed, one: Daemon) -> int:
+    """The cable of router 1 is pulled: its daemon is held and cannot be killed here."""
+    assert one.running
+    return faults.unplug(made.routers[0])
+
+
+def wait_for_address(made: Bed, number: int) -> bool:
+    """Whether the router gets the address soon."""
+    node = made.routers[number - 1]
+    wait_for(f"{node.name} has {VIP}", lambda: node.has(VIP), timeout=3)
+    return True
+
+
+def test_a_main_thread_stalled_past_its_limit_hands_over() -> None:
+    with bed("stalled") as made:
+        one, _ = start_both(made, text(200, globals_=("fastha_main_timeout 2",)))
+        with faults.thread_stopped(one.pid):
+            made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2"), timeout=10)
+            made.wait_master(2, VIP, timeout=5)
+            last = made.capture.adverts("r1")[-1]
+            assert last.advert is not None
+            assert last.advert.priority == 0
+        made.wait_master(1, VIP)  # it comes back when the thread does
+
+
+def test_a_deleted_address_is_put_back_at_once() -> None:
+    with bed("putback") as made:
+        one, _ = start_both(made, text(200))
+        probe = made.probe(VIP)
+        for _ in range(3):
+            faults.remove_address(made.routers[0], f"{VIP}/24")
+            made.wait_master(1, VIP, timeout=2)
+            time.sleep(0.1)
+        probe.stop()
+        assert probe.longest_ms < 500
+        assert not made.capture.adverts("r2")
+        if isinstance(one, FasthaDaemon):
+            assert one.show("counters")["instances"]["VI"]["repairs"] == 3
+
+
+def test_a_flushed_interface_leaves_one_router_with_the_address() -> None:
+    with bed("flush") as made:
+        _, two = start_both(made, text(200))
+        assert two.running
+        probe = made.probe(VIP)
+        faults.flush_addresses(made.routers[0])  # its own address as well
+        time.sleep(1.5)
+        holders = [node.name for node in made.routers if node.has(VIP)]
+        assert len(holders) == 1
+        made.routers[0].ip("address replace 198.51.100.1/24 dev eth0")
+        made.wait_master(1, VIP)
+        time.sleep(0.3)
+        probe.stop()
+        assert probe.longest_ms < 1500
+
+
+def test_what_keeps_deleting_the_address_wins_after_the_limit() -> None:
+    with bed("repairs") as made:
+        start_both(made, text(200, globals_=("fastha_repair_limit 3 10",)))
+        deadline = time.monotonic() + 10
+        while made.routers[0].has(VIP) or not made.routers[1].has(VIP):
+            if made.routers[0].has(VIP):
+                made.routers[0].run("ip", "address", "flush", "to", VIP)
+            assert time.monotonic() < deadline, "it never handed over"
+            time.sleep(0.05)
+        made.wait_master(2, VIP)
+
+
+def test_a_deleted_interface_hands_over_and_comes_back() -> None:
+    with bed("delete") as made:
+        one, _ = start_both(made, text(200))
+        for _ in range(2):
+            faults.delete_interface(made.routers[0])
+            made.wait_master(2, VIP)
+            assert one.running
+            again = faults.recreate_interface(made.routers[0])
+            made.wait_master(1, VIP)
+            made.capture.wait(
+                "r1 announces the address from its new MAC",
+                lambda since=again: [
+                    f
+                    for f in made.capture.announcements("r1", address=VIP, since=since)
+                    if f.eth_src == made.routers[0].mac()
+                ],
+            )
+
+
+@pytest.mark.parametrize("hurt", ["mute", "deafen"])
+def test_one_way_loss_heals_to_one_master_who_announces_again(hurt: str) -> None:
+    with bed("oneway") as made:
+        one, _ = start_both(made, text(200))
+        victim = made.routers[0] if hurt == "mute" else made.routers[1]
+        getattr(faults, hurt)(victim)
+        wait_for("both hold the address", lambda: all(r.has(VIP) for r in made.routers))
+        time.sleep(4)
+        healed = faults.heal(victim)
+        made.wait_master(1, VIP)
+        made.capture.wait(
+            "r1 announces the address again",
+            lambda: made.capture.announcements("r1", address=VIP, since=healed),
+        )
+        time.sleep(0.5)
+        assert made.quiet_from(2, healed + 400_000_000)
+        if isinstance(one, FasthaDaemon):
+            counted = one.show("counters")["instances"]["VI"]
+            assert counted["overlaps"] >= 1, counted
+
+
+def test_a_reload_misses_no_advert_and_a_bad_file_changes_nothing() -> None:
+    with bed("reload") as made:
+        other = instance("OTHER", vrid=71, priority=100, addresses=["198.51.100.71/24"])
+        one, _ = start_both(made, text(200))
+        probe = made.probe(VIP)
+        begin = made.capture.adverts("r1", vrid=VRID)[-1].at_ns
+        for file, expect in (
+            (text(200) + other, True),
+            ("vrrp_instance VI {\n    interface\n", True),
+            (text(200), False),
+        ):
+            one.reload(file)
+            if expect:
+                wait_for("the other instance is master", lambda: made.routers[0].has("198.51.100.71"))
+            else:
+                wait_for("the other instance is gone", lambda: not made.routers[0].has("198.51.100.71"))
+            time.sleep(0.5)
+        probe.stop()
+        adverts = made.capture.adverts("r1", vrid=VRID, since=begin)
+        assert probe.lost == 0
+        assert max(gaps_ms(adverts)) < 250
+        assert all(f.advert and f.advert.priority == 200 for f in adverts)
+        assert not made.capture.adverts("r2", vrid=VRID, since=begin)
+
+
+@OTHERS
+def test_address_lists_that_differ_make_no_second_master(other: str) -> None:
+    with bed("lists") as made:
+        made.daemon(1, OURS, text(200, more=("198.51.100.72/24",)))
+        made.wait_master(1, VIP, "198.51.100.72")
+        two = made.daemon(2, other, text(100))
+        seen = made.capture.adverts("r1")[-1].at_ns
+        made.capture.wait("ten adverts", lambda: len(made.capture.adverts("r1", since=seen)) > 10)
+        if other == OURS:  # keepalived drops what does not match, and becomes a second master
+            assert two.running
+            assert not made.capture.adverts("r2")
+            assert not made.routers[1].has(VIP)
+        assert made.routers[0].has(VIP, "198.51.100.72")
+
+
+def test_not_one_frame_from_the_virtual_mac_while_backup() -> None:
+    mac = f"00:00:5e:00:01:{VRID:02x}"
+    with bed("vmac") as made:
+        one = made.daemon(1, "keepalived", text(200, "use_vmac"))
+        two = made.daemon(2, OURS, text(100, "use_vmac"))
+        made.wait_master(1, VIP)
+        time.sleep(1)
+        made.client.run("ping", "-c", "2", "-i", "0.2", VIP)
+        assert not [f for f in made.capture.frames if f.node == "r2" and f.eth_src == mac]
+        one.terminate()
+        made.wait_master(2, VIP)
+        assert [f for f in made.capture.adverts("r2") if f.eth_src == mac]
+        one.start()
+        made.wait_master(1, VIP)
+        made.capture.wait(
+            "r1 speaks", lambda: len(made.capture.adverts("r1", since=time.time_ns() - 300_000_000)) > 1
+        )
+        since = time.time_ns()
+        time.sleep(1)
+        assert two.running
+        assert not [f for f in made.capture.frames if f.at_ns > since and f.node == "r2" and f.eth_src == mac]
