@@ -1,0 +1,143 @@
+"""``python -m bench [--quick] [SCENARIO...]``: run scenarios, keep what was seen, write the report."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from bench.daemons import DAEMONS
+from bench.model import Result, Scenario, Size, statistic
+from bench.report import write_report
+from bench.scenarios import NAMES
+from fastha.lab import LabError
+from fastha.lab.peers import Wakeups
+from fastha.lab.spaces import run
+
+OUT = Path(__file__).parent / "out"
+REPORT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+
+def load(name: str) -> Scenario:
+    """A scenario by the name of its file."""
+    return cast(Scenario, importlib.import_module(f"bench.scenarios.{name}"))
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were made on."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    versions = {}
+    for name, command in {
+        "keepalived": ("dpkg-query", "-W", "-f", "${Version}", "keepalived"),
+        "frr": ("dpkg-query", "-W", "-f", "${Version}", "frr"),
+    }.items():
+        try:
+            versions[name] = run(*command)
+        except LabError:
+            versions[name] = "not installed"
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "preemption": platform.version(),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+        "versions": versions,
+    }
+
+
+def run_scenario(name: str, size: Size, only: list[str]) -> dict[str, Any]:
+    """All cases of a scenario, daemons in a new random order at each repeat; the data of its part of the
+    report."""
+    scenario = load(name)
+    shuffle = random.Random(name)
+    cases = []
+    with Wakeups() as control:
+        for case in scenario.cases(size):
+            daemons = [each for each in case.daemons if not only or each in only]
+            results = {each: Result(case.name, each) for each in daemons}
+            for repeat in range(case.repeats):
+                shuffle.shuffle(daemons)
+                for daemon in daemons:
+                    began = time.monotonic()
+                    try:
+                        results[daemon].add(scenario.measure(case, daemon))
+                        word = "done"
+                    except (LabError, AssertionError, KeyError, OSError) as error:
+                        notes = "\n".join(getattr(error, "__notes__", []))
+                        results[daemon].failures.append(f"{type(error).__name__}: {error}\n{notes}".strip())
+                        word = f"FAILED: {error}"
+                    took = time.monotonic() - began
+                    print(
+                        f"{name}: {case.name}: {daemon} {repeat + 1}/{case.repeats}: {word} ({took:.1f} s)",
+                        flush=True,
+                    )
+            cases.append(
+                {
+                    "name": case.name,
+                    "parameters": case.parameters,
+                    "daemons": {
+                        each: {"samples": results[each].samples, "failures": results[each].failures}
+                        for each in case.daemons
+                        if each in results
+                    },
+                }
+            )
+    late = {which: statistic(control.late_us, which) for which in ("p50", "p99", "max")}
+    return {"name": name, "size": size, "control_fifo_us": late, "cases": cases}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 when everything could be measured, 1 when something failed, 2 for a wrong word."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(NAMES)}; default all"
+    )
+    parser.add_argument("--quick", action="store_true", help="all in about five minutes")
+    parser.add_argument("--smallest", action="store_true", help="only to see that it works")
+    parser.add_argument(
+        "--daemon", action="append", default=[], choices=sorted(DAEMONS), help="only this one"
+    )
+    parser.add_argument("--out", type=Path, default=OUT, help="directory for the JSON files")
+    parser.add_argument("--report", type=Path, default=REPORT, help="the report that is written")
+    given = parser.parse_args(arguments)
+    unknown = set(given.scenarios) - set(NAMES)
+    if unknown:
+        print(f"no scenario {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    if os.geteuid() != 0:
+        print("the benchmarks make network namespaces: run them as root", file=sys.stderr)
+        return 2
+    size: Size = "smallest" if given.smallest else "quick" if given.quick else "full"
+    given.out.mkdir(parents=True, exist_ok=True)
+    where = machine()
+    failed = False
+    for name in given.scenarios or NAMES:
+        data = {
+            "machine": where,
+            "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            **run_scenario(name, size, given.daemon),
+        }
+        failed |= any(d["failures"] for case in data["cases"] for d in case["daemons"].values())
+        (given.out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    write_report(given.out, given.report)
+    print(f"wrote {given.report}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

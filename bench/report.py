@@ -1,0 +1,112 @@
+"""From the JSON files of the scenarios to the page that people read."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import textwrap
+from pathlib import Path
+from typing import Any, cast
+
+from bench.model import Goal, Scenario, statistic
+from bench.scenarios import NAMES
+
+_INTRODUCTION = """
+Written by `make bench` from `bench/out/*.json`; do not edit. Every daemon was measured in the same run,
+alternately, from outside: packets with kernel timestamps between network namespaces, processor time and
+memory from /proc. `bare-rt` is a control: the fewest lines of C that speak the protocol, with real-time
+priority (`src/fastha/lab/bare.c`). All daemons run with their defaults, keepalived as its unit file starts
+it. A ratio is fastha's figure divided by keepalived's. *Control* is how late a real-time process woke that
+slept to given times meanwhile: what is not much above it is the machine's doing.
+"""
+
+
+def write_report(out: Path, target: Path) -> None:
+    """Write the page from whatever results there are."""
+    parts = ["# Benchmarks\n", _flow(_INTRODUCTION)]
+    seen: Any = None
+    for name in NAMES:
+        file = out / f"{name}.json"
+        if not file.exists():
+            continue
+        data = json.loads(file.read_text())
+        if seen is None:
+            seen = data["machine"]
+            versions = ", ".join(f"{peer} {version}" for peer, version in seen["versions"].items())
+            parts.append(
+                _flow(
+                    f"Machine: {seen['processor']}, {seen['cores']} cores, Linux {seen['kernel']} "
+                    f"({seen['preemption']}), Python {seen['python']}; {versions}."
+                )
+            )
+        parts.append(_section(name, data))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def _section(name: str, data: dict[str, Any]) -> str:
+    scenario = cast(Scenario, importlib.import_module(f"bench.scenarios.{name}"))
+    control = data["control_fifo_us"]
+    out = [f"## {scenario.TITLE}\n", _flow(scenario.TEXT)]
+    late = " / ".join(_number(control[which], 0) for which in ("p50", "p99", "max"))
+    out.append(f"{data['when']}, size `{data['size']}`. Control: {late} µs (p50 / p99 / max).\n")
+    headings = ["case", "daemon", "n", *(f"{m.heading} ({' / '.join(m.show)})" for m in scenario.METRICS)]
+    headings.append("ratio of the first")
+    out.append("| " + " | ".join(headings) + " |")
+    out.append("| " + " | ".join("---" for _ in headings) + " |")
+    for case in data["cases"]:
+        for daemon, result in case["daemons"].items():
+            out.append("| " + " | ".join(_row(scenario, case, daemon, result)) + " |")
+    out.append("")
+    goals = [line for goal in scenario.GOALS for line in _goal(goal, data["cases"])]
+    if goals:
+        out += ["Goals:", "", *goals, ""]
+    return "\n".join(out)
+
+
+def _row(scenario: Scenario, case: dict[str, Any], daemon: str, result: dict[str, Any]) -> list[str]:
+    samples = result["samples"]
+    count = max((len(values) for values in samples.values()), default=0)
+    row = [
+        case["name"],
+        daemon,
+        str(count) + (f" ({len(result['failures'])} failed)" if result["failures"] else ""),
+    ]
+    for metric in scenario.METRICS:
+        values = samples.get(metric.key, [])
+        row.append(" / ".join(_number(statistic(values, which), metric.digits) for which in metric.show))
+    first = scenario.METRICS[0].key
+    mine = statistic(samples.get(first, []), "p50")
+    theirs = statistic(case["daemons"].get("keepalived", {}).get("samples", {}).get(first, []), "p50")
+    row.append(_number(mine / theirs, 3) if daemon == "fastha" and mine is not None and theirs else "")
+    return row
+
+
+def _goal(goal: Goal, cases: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for case in cases:
+        if goal.cases and case["name"] not in goal.cases:
+            continue
+        mine = statistic(
+            case["daemons"].get("fastha", {}).get("samples", {}).get(goal.metric, []), goal.statistic
+        )
+        theirs = statistic(
+            case["daemons"].get(goal.against, {}).get("samples", {}).get(goal.metric, []), goal.statistic
+        )
+        if mine is None or (theirs is None and goal.factor != 0):
+            continue
+        limit = goal.factor * (theirs or 0.0) + goal.plus
+        verdict = "reached" if mine <= limit else "**not reached**"
+        lines.append(
+            f"- {goal.text}, {case['name']}: {verdict} ({_number(mine, 3)}, limit {_number(limit, 3)})"
+        )
+    return lines
+
+
+def _flow(text: str) -> str:
+    """A paragraph, its lines broken anew."""
+    return textwrap.fill(" ".join(text.split()), 110, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
