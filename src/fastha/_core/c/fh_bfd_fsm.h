@@ -7,7 +7,7 @@
  * random bits, owns two timers for each session (a third where Echo is used), sends what it is told to send,
  * and finds the session for a packet.
  *
- * Where the texts leave room, chosen as docs/bfd-protocol.md says:
+ * Where the texts leave room, chosen as docs/protocols.md says:
  *   - time during which the engine itself slept does not count as the neighbour's silence (input.asleep);
  *   - a session that comes Up clears its diagnostic;
  *   - a Poll Sequence is not started by the fall-back to the slow rate on leaving Up: the handshake announces
