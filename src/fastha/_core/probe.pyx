@@ -67,7 +67,8 @@ cdef class Target:
     cdef fh_probe_target c
 
     def __init__(self, int family, int kind, int protocol, bytes address, int port, *,
-                 bint connect_only=False, int64_t step=0, bytes source=b"", int source_port=0, str interface="", unsigned int mark=0):
+                 bint connect_only=False, int64_t step=0, bytes source=b"", int source_port=0,
+                 str interface="", unsigned int mark=0):
         cdef size_t size = 4 if family == 2 else 16
         cdef bytes name = interface.encode()
         memset(&self.c, 0, sizeof(self.c))

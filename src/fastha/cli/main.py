@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("fastha.cli.show:command", "What the running daemon knows."),
     "reload": ("fastha.cli.reload:command", "Read the configuration again, apply the difference."),
     "drain": ("fastha.cli.drain:command", "Hand an instance over and keep it away."),
+    "genhash": ("fastha.cli.genhash:genhash", "The digest of a page, for HTTP_GET and SSL_GET."),
     "undrain": ("fastha.cli.drain:undrain", "Let a drained instance take part again."),
 }
 

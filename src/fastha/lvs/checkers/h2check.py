@@ -67,6 +67,10 @@ class H2Check(SecureCheck):
         connection = self.h2
         if connection is None:
             return
+        if not self.status and data.startswith(b"HTTP/"):
+            self.h2 = None
+            self.fail("does not speak HTTP/2: it answered in HTTP/1")
+            return
         try:
             events = connection.receive_data(data)
         except h2.exceptions.ProtocolError as error:
