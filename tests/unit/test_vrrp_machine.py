@@ -117,14 +117,35 @@ def test_backup_without_preemption_accepts_lower() -> None:  # [VRRP-051]
     assert node.timer() == node.down(0, 100, S)
 
 
-def test_an_owner_preempts_even_when_told_not_to() -> None:
+def test_an_owner_preempts_even_when_told_not_to() -> None:  # [VRRP-051]
     node = VirtualNode()
-    node.add(0, priority=255, preempt=False, group=0)
+    node.add(0, priority=255, preempt=False, graceful=False)
+    node.told_faults(0, add=SCRIPT)
+    node.told_faults(0, clear=SCRIPT)
+    assert node.state() == "MASTER"
+
+
+def test_an_owner_in_a_group_waits_for_the_group() -> None:
+    node = VirtualNode()
+    node.add(0, priority=255, group=0, start=False)
     node.add(1, priority=100, group=0, start=False)
     node.group(0, [0, 1])
-    assert node.state(0) == "FAULT"  # the group is not complete: this only shows that the gate holds
+    node.told_faults(0, clear=DISABLED)
+    assert node.state(0) == "BACKUP"
     node.told_faults(1, clear=DISABLED)
-    assert node.state(0) in ("BACKUP", "MASTER")
+    node.advance(4 * S)
+    assert [node.state(0), node.state(1)] == ["MASTER", "MASTER"]
+
+
+def test_starting_a_group_one_by_one_is_no_fault() -> None:
+    node = VirtualNode()
+    for slot in (0, 1):
+        node.add(slot, group=0, start=False)
+    node.group(0, [0, 1])
+    for slot in (0, 1):
+        node.told_faults(slot, clear=DISABLED)
+    states = [arg[1] for _, kind, _, arg, _ in node.take_events() if kind == EventKind.STATE]
+    assert states == [1, 1]  # BACKUP, BACKUP, and no FAULT before
 
 
 @pytest.mark.parametrize("waited", [0, 3 * S])

@@ -14,7 +14,7 @@ import signal
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastha import __version__, config
 from fastha._core.engine import Engine, EngineError
@@ -32,12 +32,15 @@ from fastha.net.tables import NameTables
 from fastha.vrrp.manager import Manager
 from fastha.vrrp.records import Level, Note, Transition
 
-from . import show
+from . import show, wants
 from .control import ControlError, ControlServer
 from .log import Log
 from .options import EXIT_CONFIG, EXIT_FATAL, EXIT_NO_CONFIG, EXIT_OK, EXIT_PERMISSION, Options
 from .pidfile import AlreadyRunningError, PidFile
 from .systemd import Notifier
+
+if TYPE_CHECKING:
+    from .hooks import Hooks
 
 HISTORY = 2000
 """Transitions and notes that are kept for `fastha show events`."""
@@ -68,6 +71,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._changed_links: set[str] = set()
         self._exit_code = EXIT_OK
+        self.hooks: Hooks | None = None
 
     # ---------------------------------------------------------------- start
 
@@ -115,6 +119,9 @@ class Daemon:
             self._beat()
             self._watchdog()
             found = leftovers.find(self.table, self.netlink)
+            self._make_hooks(self.config)
+            if self.hooks is not None:
+                await self.hooks.startup()
             self._apply(self.config)
             self._clear_leftovers(found)
             self._begin()
@@ -131,6 +138,13 @@ class Daemon:
             # whatever went wrong: peers are told, addresses go
             await self._abandon()
         return self._exit_code
+
+    def _make_hooks(self, configuration: Config) -> None:
+        """Tracking and notification, loaded when there is something to track or to tell."""
+        if self.hooks is None and wants.hooks(configuration):
+            from .hooks import Hooks  # noqa: PLC0415
+
+            self.hooks = Hooks(configuration, self.manager, self.log)
 
     def _begin(self) -> None:
         g = self.config.globals_
@@ -154,7 +168,10 @@ class Daemon:
             for text in told:
                 self.log("warning", text)
         self._statics(configuration)
+        self._make_hooks(configuration)
         self.manager.apply(configuration)
+        if self.hooks is not None:
+            self.hooks.configure(configuration)
         self.config = configuration
         self._record()
 
@@ -240,11 +257,15 @@ class Daemon:
             "DELETED": "removed",
         }.get(transition.new, transition.new)
         self.log("notice", f"({transition.instance}) {text}: {transition.cause}")
+        if self.hooks is not None:
+            self.hooks.transition(transition)
 
     def _note(self, note: Note) -> None:
         if note.level is not Level.DEBUG:
             self.history.append(note)
         self.log(note.level.value, note.text, key=f"{note.kind} {note.instance}")
+        if self.hooks is not None:
+            self.hooks.note(note)
 
     def _links(self) -> None:
         try:
@@ -406,6 +427,8 @@ class Daemon:
         self._systemd.stopping()
         await self.manager.stop()
         self._events()
+        if self.hooks is not None:
+            await self.hooks.close()
 
     async def _abandon(self) -> None:
         """The last word, in order or not."""

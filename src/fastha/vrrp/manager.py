@@ -49,6 +49,7 @@ _TOLD = (
     | Fault.MAINTENANCE
     | Fault.CONFIG
 )
+_TRACKED = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
 _PLANNED = Fault.NO_SOURCE | Fault.CONFIG
 """Faults that planning sets and clears."""
 
@@ -83,6 +84,7 @@ class Running:
         self.stopping = False
         self.deleted = False
         self.reasons: dict[str, str] = {}
+        self.tracking: tuple[str, ...] = ()
         self.pending: Transition | None = None
         self.zero_ns = 0
         self.rules: tuple[PlanObject, ...] | None = None
@@ -170,7 +172,7 @@ class Manager:
         """Makes the configuration the running one; never raises for what a single instance cannot have."""
         old = self.config
         self.config = config
-        wanted = {identity(conf): conf for conf in config.instances}
+        wanted = {identity(conf): self._with_group(conf, config) for conf in config.instances}
         self._ours = frozenset(
             a.address.packed for conf in config.instances for a in (*conf.addresses, *conf.excluded)
         )
@@ -209,6 +211,16 @@ class Manager:
         self._held = False
         for running in self.instances.values():
             self._tell(running, clear=Fault.DISABLED)
+
+    @staticmethod
+    def _with_group(conf: VrrpInstance, config: Config) -> VrrpInstance:
+        """The instance with the interfaces that its sync group tracks."""
+        for group in config.sync_groups:
+            if conf.name in group.members and group.track_interfaces:
+                own = {track.name for track in conf.track_interfaces}
+                more = tuple(track for track in group.track_interfaces if track.name not in own)
+                return msgspec.structs.replace(conf, track_interfaces=(*conf.track_interfaces, *more))
+        return conf
 
     def _slot(self) -> int:
         if self._free:
@@ -510,14 +522,14 @@ class Manager:
 
     # ---------------------------------------------------------------- what moves an instance
 
-    def tracked(self, name: str, delta: int, faults: int) -> None:
-        """What tracking says of an instance: its priority change and fault bits (SCRIPT, FILE, PROCESS,
-        BFD)."""
+    def tracked(self, name: str, delta: int, faults: int, reasons: tuple[str, ...]) -> None:
+        """What tracking says of an instance: its priority change, fault bits (SCRIPT, FILE, PROCESS, BFD),
+        and why."""
         running = self.by_name(name)
         if running is None:
             return
-        bits = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
-        told = (running.told & ~int(bits)) | (faults & int(bits))
+        running.tracking = reasons
+        told = (running.told & ~int(_TRACKED)) | (faults & int(_TRACKED))
         if told == running.told and delta == running.delta:
             return
         running.told, running.delta = told, delta
@@ -645,6 +657,8 @@ class Manager:
         offset = time.time_ns() - time.monotonic_ns()
         running.since_wall_ns = event.at + offset
         running.cause = words.cause_text(event)
+        if new == "FAULT" and running.tracking and event.arg[3] & int(_TRACKED):
+            running.cause = "; ".join(running.tracking)
         if new == "MASTER":
             running.master = str(running.plan.source) if running.plan is not None else ""
         elif new == "BACKUP" and any(event.address):

@@ -70,11 +70,17 @@ static void change_faults(fh_node *n, fh_inst *inst, uint32_t faults, fh_ns now)
     inst->faults = faults;
     fh_event e = {.type = FH_EVENT_FAULTS, .arg = {old, faults}};
     tell(n, inst, now, &e);
-    if (inst->stopping) return;
+    if (inst->stopping || ((faults & FH_FAULT_DISABLED) && inst->fsm.state == FH_VRRP_INIT)) return;
     if (faults == 0)
         apply(n, inst, FH_VRRP_EV_STARTUP, 0, NULL, 0, now);
     else if (inst->fsm.state != FH_VRRP_FAULT)
         apply(n, inst, FH_VRRP_EV_FAULT, planned(n, inst), NULL, 0, now);
+}
+
+/* What keeps an instance's whole group from running. Not having been started yet is no such thing: a group
+ * takes over when all its members want to, so nothing is lost by starting them one after the other. */
+static bool fails_group(const fh_inst *inst) {
+    return (inst->faults & ~(uint32_t)(FH_FAULT_GROUP | FH_FAULT_DISABLED)) != 0;
 }
 
 static void group_faults(fh_node *n, const fh_inst *inst, fh_ns now) {
@@ -84,12 +90,12 @@ static void group_faults(fh_node *n, const fh_inst *inst, fh_ns now) {
     uint32_t failed = 0; /* members with a fault of their own */
     for (uint32_t i = 0; i < g->count; i++) {
         const fh_inst *m = member(n, g, i);
-        failed += m != NULL && (m->faults & ~(uint32_t)FH_FAULT_GROUP) != 0;
+        failed += m != NULL && fails_group(m);
     }
     for (uint32_t i = 0; i < g->count; i++) {
         fh_inst *m = member(n, g, i);
         if (m == NULL) continue;
-        bool own = (m->faults & ~(uint32_t)FH_FAULT_GROUP) != 0;
+        bool own = fails_group(m);
         bool others = failed > (own ? 1U : 0U);
         change_faults(n, m, others ? m->faults | FH_FAULT_GROUP : m->faults & ~(uint32_t)FH_FAULT_GROUP, now);
     }

@@ -1,0 +1,222 @@
+"""Where tracking, notification and history meet VRRP: what is tracked moves instances, what instances do
+is told on.
+
+Made only when the configuration asks for any of it: a daemon that only speaks VRRP loads none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+
+from fastha._core.events import Fault
+from fastha.config.model import Config
+from fastha.notify.events import InstanceEvent, Kind, Mark, State
+from fastha.notify.lifecycle import run_lifecycle_script
+from fastha.notify.notifier import Notifier
+from fastha.notify.plan import notify_plan
+from fastha.scripts.programs import Resolver
+from fastha.scripts.runner import Runner, current_limits
+from fastha.tracking.hub import Standing, TrackingHub
+from fastha.tracking.plan import tracking_plan
+from fastha.tracking.spec import Kind as TrackKind
+from fastha.tracking.spec import TrackingPlan
+from fastha.vrrp.manager import Manager
+from fastha.vrrp.records import Note, Transition
+
+from .log import Log
+
+_STATES = {
+    "MASTER": State.MASTER,
+    "BACKUP": State.BACKUP,
+    "FAULT": State.FAULT,
+    "MAINT": State.MAINT,
+    "INIT": State.STOP,
+    "DELETED": State.DELETED,
+}
+_BITS = {"process": Fault.PROCESS, "file": Fault.FILE, "bfd": Fault.BFD}
+
+
+def _resolver(config: Config) -> Resolver:
+    g = config.globals_
+    return Resolver(
+        script_user=g.script_user,
+        script_group=g.script_group,
+        supplementary=g.script_supplementary,
+        security=g.enable_script_security,
+        follow_links=not g.use_symlink_paths,
+    )
+
+
+class Hooks:
+    """Owns the tracking hub and the notifier."""
+
+    def __init__(
+        self, config: Config, manager: Manager, log: Log, limits: tuple[tuple[int, int, int], ...] = ()
+    ) -> None:
+        self._config = config
+        self._manager = manager
+        self._log = log
+        umask = config.globals_.umask
+        self.runner = Runner(
+            asyncio.get_running_loop(),
+            notice=self._say,
+            umask=0o177 if umask is None else umask,
+            limits=limits or current_limits(),
+        )
+        self.hub = TrackingHub(self.runner, on_change=self._standing, log=self._say)
+        self.notifier = Notifier(self.runner, self._say)
+        self._group_states: dict[str, State] = {}
+        self._states: dict[str, str] = {}
+
+    def _say(self, text: str) -> None:
+        self._log("warning", text, key=text[:60])
+
+    # ---------------------------------------------------------------- configuration
+
+    def configure(self, config: Config) -> None:
+        """Follows and tells exactly what the configuration says; on a reload, as a difference."""
+        self._config = config
+        resolver = _resolver(config)
+        tracking, said = tracking_plan(config, resolver)
+        notify, more = notify_plan(config, resolver)
+        for text in (*said, *more, *resolver.messages):
+            self._log("warning", text)
+        self.notifier.configure(notify)
+        self.hub.configure(_without_interfaces(tracking))
+        for instance in config.instances:
+            self._tell(instance.name)
+
+    async def startup(self) -> None:
+        """The start-up script, if there is one, waited for within its limit."""
+        g = self._config.globals_
+        if g.startup_script is not None:
+            await self._lifecycle("startup_script", g.startup_script.argv, g.startup_script_timeout_s)
+
+    async def _lifecycle(self, what: str, argv: tuple[str, ...], timeout: int) -> None:
+        resolver = _resolver(self._config)
+        program = resolver.program(argv, what=what)
+        for text in resolver.messages:
+            self._log("warning", text)
+        if program is not None:
+            await run_lifecycle_script(what, program, float(timeout), self.runner, self._say)
+
+    # ---------------------------------------------------------------- tracking moves instances
+
+    def _standing(self, standing: Standing) -> None:
+        self._tell(standing.name)
+        if standing.cause and standing.cause != "configuration":
+            self._log("info", f"({standing.name}) {standing.cause}")
+
+    def _tell(self, name: str) -> None:
+        try:
+            standing = self.hub.standing(name)
+        except KeyError:
+            self._manager.tracked(name, 0, 0, ())
+            return
+        bits = int(Fault.SCRIPT) if standing.pending else 0
+        for reason in standing.faults:
+            bits |= _BITS.get(reason.split(" ", 1)[0].lower(), Fault.SCRIPT)
+        reasons = (*standing.faults, *(f"script {name} has not run yet" for name in standing.pending))
+        self._manager.tracked(standing.name, standing.delta, bits, reasons)
+
+    # ---------------------------------------------------------------- instances are told on
+
+    def transition(self, t: Transition) -> None:
+        """Tells every channel of a transition, and of what it means for the sync group."""
+        state = _STATES.get(t.new)
+        if state is None:
+            return
+        self._states[t.instance] = t.new
+        running = self._manager.by_name(t.instance)
+        conf = running.conf if running is not None else None
+        group = next((g.name for g in self._config.sync_groups if t.instance in g.members), None)
+        self.notifier.publish(
+            InstanceEvent(
+                kind=Kind.INSTANCE,
+                name=t.instance,
+                state=state,
+                priority=t.priority,
+                wall_ns=t.wall_ns,
+                monotonic_ns=t.monotonic_ns,
+                cause=t.cause,
+                previous=_STATES.get(t.old),
+                timeline=tuple(Mark(m.step, round(m.at_us)) for m in t.marks),
+                interface=(conf.interface or "") if conf is not None else "",
+                vrid=conf.vrid if conf is not None else 0,
+                family=("IPv6" if conf.family == 10 else "IPv4") if conf is not None else "",
+                group=group,
+            )
+        )
+        if group is not None:
+            self._group(group, t)
+
+    def _group(self, name: str, t: Transition) -> None:
+        """A group is in a state when all its members are; in FAULT when one is."""
+        members = next(g.members for g in self._config.sync_groups if g.name == name)
+        states = {self._states.get(m, "") for m in members}
+        state: State | None = None
+        if "FAULT" in states:
+            state = State.FAULT
+        elif len(states) == 1:
+            state = _STATES.get(next(iter(states)))
+        if state is None or self._group_states.get(name) is state:
+            return
+        self._group_states[name] = state
+        self.notifier.publish(
+            InstanceEvent(
+                kind=Kind.GROUP,
+                name=name,
+                state=state,
+                priority=0,
+                wall_ns=t.wall_ns,
+                monotonic_ns=t.monotonic_ns,
+                cause=t.cause,
+            )
+        )
+
+    def note(self, note: Note) -> None:
+        """Tells of a lower master, and of priorities where that is asked for."""
+        if note.instance is None or note.kind not in ("lower_priority", "priority"):
+            return
+        running = self._manager.by_name(note.instance)
+        if running is None:
+            return
+        if note.kind == "lower_priority":
+            state = State.MASTER_RX_LOWER_PRI
+        else:
+            state = State.MASTER_PRIORITY if running.state == "MASTER" else State.BACKUP_PRIORITY
+        self.notifier.publish(
+            InstanceEvent(
+                kind=Kind.INSTANCE,
+                name=note.instance,
+                state=state,
+                priority=note.number if note.kind == "priority" else running.conf.priority,
+                wall_ns=time.time_ns(),
+                monotonic_ns=note.monotonic_ns,
+                interface=running.conf.interface or "",
+                vrid=running.conf.vrid,
+            )
+        )
+
+    # ---------------------------------------------------------------- the end
+
+    async def close(self) -> None:
+        """Lets stop scripts finish (a second at most), runs the shutdown script, ends what is left."""
+        await self.notifier.close()
+        self.hub.close()
+        g = self._config.globals_
+        if g.shutdown_script is not None:
+            await self._lifecycle("shutdown_script", g.shutdown_script.argv, g.shutdown_script_timeout_s)
+        await self.runner.close()
+
+
+def _without_interfaces(plan: TrackingPlan) -> TrackingPlan:
+    """Interfaces are the engine's own business: it hears of them first."""
+    targets = tuple(
+        msgspec.structs.replace(t, entries=tuple(e for e in t.entries if e.kind is not TrackKind.INTERFACE))
+        for t in plan.targets
+    )
+    return msgspec.structs.replace(plan, targets=targets)

@@ -1,0 +1,20 @@
+"""What of the daemon a configuration needs: rooms that it does not need are never loaded."""
+
+from __future__ import annotations
+
+from fastha.config.model import Config, SyncGroup, VrrpInstance
+
+
+def hooks(config: Config) -> bool:
+    """Whether anything is tracked by script, file or process, or told to anybody."""
+    g = config.globals_
+    if g.notify_fifo or g.vrrp_notify_fifo or g.startup_script or g.shutdown_script or g.smtp.recipients:
+        return True
+    tracked = ("track_scripts", "track_files", "track_processes")
+    things: list[VrrpInstance | SyncGroup] = [*config.instances, *config.sync_groups]
+    for thing in things:
+        if any(getattr(thing, field) for field in tracked):
+            return True
+        if any(getattr(thing.notify, field) for field in thing.notify.__struct_fields__):
+            return True
+    return False
