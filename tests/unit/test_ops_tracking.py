@@ -645,7 +645,13 @@ def test_weights_of_all_kinds_add_up(tmp_path: Path) -> None:
             path.write_text("-127")
             await until(lambda: w.hub.standing("VI").faults)
             assert w.hub.standing("VI").faults == (f"file {path} holds -127",)
-            assert w.hub.standing("VI").delta == -23
+            assert w.hub.standing("VI").delta == -13 and not w.told[-1].tell_priority  # as it was before
+            path.write_text("0")
+            await until(lambda: w.hub.standing("VI").healthy)
+            assert w.hub.standing("VI").delta == -23 and not w.told[-1].tell_priority
+            path.write_text("1")
+            await until(lambda: w.hub.standing("VI").delta == -21)
+            assert w.told[-1].tell_priority
             assert w.hub.used_by(Kind.FILE, "f") == ("VI", "owner")
             assert not any(s.name == "other" for s in w.told)
             w.hub.close()

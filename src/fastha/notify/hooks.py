@@ -135,7 +135,8 @@ class HookChannel(Channel):
             State.DELETED: hooks.deleted,
         }[event.state]
         if event.state is State.DELETED and not hooks.notify_deleted:
-            word, own = State.FAULT.value, hooks.fault
+            # keepalived tells the generic script of a FAULT then, and runs no script of its own for it
+            word, own = State.FAULT.value, None
         runs: list[Run] = []
         if own is not None:
             runs.append((own, ()))

@@ -60,13 +60,15 @@ def subject_of(event: Event, router_id: str, *, notify_deleted: bool = False) ->
     return f"[{router_id}] VRRP {what} {event.name} - {tail}"
 
 
-def body_of(event: Event) -> str:
+def body_of(event: Event, *, notify_deleted: bool = False) -> str:
     """keepalived's line, then what fastha knows beyond it."""
     if isinstance(event, ServerEvent):
         first = f"=> {event.cause or ('UP' if event.up else 'DOWN')} <="
         return first + "\r\n"
     if event.kind is Kind.GROUP:
         first = f"=> All VRRP group instances are now in {event.state.value} state <="
+    elif event.state is State.DELETED and notify_deleted:
+        first = "=> VRRP Deleted at reload <="
     elif event.state is State.MASTER:
         first = "=> VRRP Instance is now owning VRRP VIPs <="
     else:
@@ -129,7 +131,7 @@ class MailChannel(WorkerChannel[Mail]):
         if subject is None or (self._last.get(key) == subject and not getattr(event, "by_checker", False)):
             return
         self._last[key] = subject
-        self._put(Mail(subject, body_of(event), event.wall_ns))
+        self._put(Mail(subject, body_of(event, notify_deleted=deleted), event.wall_ns))
 
     def message(self, mail: Mail) -> bytes:
         """The complete mail."""

@@ -45,6 +45,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
     cause: str = ""
+    tell_priority: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -81,6 +82,7 @@ class TrackingHub:
         self._targets: dict[str, Target] = {}
         self._users: dict[tuple[Kind, str], tuple[str, ...]] = {}
         self._standings: dict[str, Standing] = {}
+        self._file_deltas: dict[tuple[str, Entry], int] = {}
         self._started = False
 
     @property
@@ -150,6 +152,8 @@ class TrackingHub:
         for name in list(self._standings):
             if name not in self._targets:
                 del self._standings[name]
+        wanted = {(target.name, entry) for target in plan.targets for entry in target.entries}
+        self._file_deltas = {key: delta for key, delta in self._file_deltas.items() if key in wanted}
         for name in self._targets:
             self._evaluate(name, "configuration", announce=reload)
         for tracker in fresh:
@@ -219,6 +223,8 @@ class TrackingHub:
         pending: dict[str, None] = {}
         for entry in target.entries:
             contribution, words, waiting = self._contribution(entry)
+            if entry.kind is Kind.FILE:
+                contribution = self._with_last_delta(name, entry, contribution)
             contributions.append(contribution)
             if contribution.fault:
                 faults[words] = None
@@ -234,9 +240,19 @@ class TrackingHub:
             cause=cause,
         )
         before = self._standings.get(name)
+        if before is not None and before.effective != standing.effective:
+            same_health = bool(before.faults) == bool(standing.faults)
+            standing = msgspec.structs.replace(standing, tell_priority=same_health)
         self._standings[name] = standing
         if announce and (before is None or _differs(before, standing)):
             self._on_change(standing)
+
+    def _with_last_delta(self, target: str, entry: Entry, contribution: Contribution) -> Contribution:
+        """A file whose number became a fault leaves the priority as it was before."""
+        if contribution.fault:
+            return Contribution(self._file_deltas.get((target, entry), 0), fault=True)
+        self._file_deltas[target, entry] = contribution.delta
+        return contribution
 
     def _contribution(self, entry: Entry) -> tuple[Contribution, str, bool]:
         """What one entry does now, the words for it, and whether its first result is still awaited."""

@@ -24,7 +24,7 @@ FILE_FAULT = -254
 
 
 class Contribution(msgspec.Struct, frozen=True):
-    """What one tracked thing does: adds `delta` to the priority, or is the reason of a fault."""
+    """What one tracked thing does: adds `delta` to the priority, and may be the reason of a fault."""
 
     delta: int = 0
     fault: bool = False
@@ -55,7 +55,7 @@ def effective_priority(base: int, contributions: Iterable[Contribution]) -> int:
     """Base priority plus all that is added, kept within 1..254. An owner (255) is not moved."""
     if base == OWNER:
         return OWNER
-    total = base + sum(c.delta for c in contributions if not c.fault)
+    total = base + sum(c.delta for c in contributions)
     return max(MIN_EFFECTIVE, min(MAX_EFFECTIVE, total))
 
 
