@@ -441,6 +441,25 @@ def test_changes_while_not_up_count_at_once() -> None:
     assert sent(lonely.reconfigure(2 * SECOND, min_rx_us=200_000)).flags == 0
 
 
+def test_leaving_up_ends_the_poll() -> None:
+    """The handshake announces everything anew; a Poll left over would ask about values long gone."""
+    s = session_in(UP)
+    s.reconfigure(2 * SECOND, min_tx_us=400_000)
+    s.reconfigure(2 * SECOND, min_tx_us=800_000)
+    assert (s.poll, s.poll_pending) == (True, True)
+    told = sent(s.receive(packet(DOWN), 2 * SECOND))
+    assert (told.state, told.flags, told.min_tx_us) == (DOWN, 0, 1_000_000)
+    assert (s.poll, s.poll_pending, s.tx_min_us) == (False, False, 1_000_000)
+
+
+def test_coming_up_clears_the_diagnostic() -> None:
+    """BFD-029."""
+    s = session_in(UP)
+    assert sent(s.receive(packet(DOWN), 2 * SECOND)).diag == 3
+    assert sent(s.receive(packet(DOWN), 2 * SECOND)).diag == 3  # Init: still why we went down
+    assert sent(s.receive(packet(UP), 2 * SECOND)).diag == 0
+
+
 def test_detect_mult_changes_without_a_poll() -> None:
     """BFD-059."""
     s = session_in(UP)
@@ -638,6 +657,7 @@ def test_echo_failure() -> None:
     assert s.echo_at == deadline
     actions = s.step("echo", deadline)
     assert (actions.cause, s.local_diag, s.state) == ("echo_failed", 2, "down")
+    assert sent(actions).min_rx_us == 50_000  # what Echo had kept up is back at once
     assert s.echo_at == NEVER
 
 
@@ -735,6 +755,10 @@ def test_authentication_faults() -> None:
     wrong_length = bytearray(packet(DOWN, your_discr=0, key=codec.BfdKey(7, 4, b"bfdsecret")))
     wrong_length[25] = 27
     assert s.receive(bytes(wrong_length), SECOND).verdict == "auth_length"
+    # a section that ends before the packet does: what is behind it would be covered by no digest
+    surplus = bytearray(packet(DOWN, your_discr=0, key=codec.BfdKey(8, 1, b"password")) + b"\0")
+    surplus[3] += 1
+    assert s.receive(bytes(surplus), SECOND).verdict == "auth_length"
 
 
 def test_sequence_is_forgotten_after_two_detection_times() -> None:

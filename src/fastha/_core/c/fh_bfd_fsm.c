@@ -211,7 +211,6 @@ static void change_state(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_input *
     else
         s->up_since = 0;
     if (was_up || state == FH_BFD_ADMIN_DOWN) cancel_poll(s);
-    if (was_up) s->echo_on = false; /* before the intervals are set: Echo no longer keeps min_rx up */
     retarget(p, s, state == FH_BFD_UP);
 }
 
