@@ -16,6 +16,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from fastha import __version__, config
 from fastha._core.engine import Engine, EngineError
 from fastha.config.model import Config
@@ -29,6 +31,7 @@ from fastha.net.plan import PlanObject
 from fastha.net.statics import StaticObjects
 from fastha.net.sysctl import SysctlKeeper
 from fastha.net.tables import NameTables
+from fastha.telemetry.log import Sink, StreamSink, default_sinks
 from fastha.vrrp.manager import Manager
 from fastha.vrrp.records import Level, Note, Transition
 
@@ -448,14 +451,16 @@ class Daemon:
 
 def run(options: Options) -> int:
     """Runs the daemon in this process; returns the exit code (keepalived's, where it has one)."""
-    log = Log(journal=options.journal, detail=options.detail)
+    log = Log(_sinks(options), detail=options.detail)
     try:
         configuration = _read(options, log)
         namespace = options.namespace or configuration.globals_.net_namespace
         if namespace is not None:
             enter(namespace, run_directory=options.run_directory)
         options.run_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        pid_file = PidFile(options.pid_file) if options.pid_file is not None else None
+        pid_files = [
+            PidFile(path) for path in (options.pid_file, *options.more_pid_files) if path is not None
+        ]
     except StartError as error:
         log("error", str(error))
         return error.code
@@ -465,8 +470,16 @@ def run(options: Options) -> int:
     try:
         return _loop(options, configuration, log)
     finally:
-        if pid_file is not None:
+        for pid_file in pid_files:
             pid_file.close()
+        log.close()
+
+
+def _sinks(options: Options) -> list[Sink]:
+    sinks: list[Sink] = default_sinks(console=False, syslog=True) if options.syslog else []
+    if options.console or not sinks:
+        sinks.append(StreamSink(2, stamp=not options.journal, level_prefix=options.journal))
+    return sinks
 
 
 def _read(options: Options, log: Log) -> Config:
@@ -477,7 +490,11 @@ def _read(options: Options, log: Log) -> Config:
         log("error" if diagnostic.severity == "error" else "warning", diagnostic.render())
     if result.config is None:
         raise StartError(EXIT_CONFIG, f"{options.config} has errors; see above")
-    return result.config
+    return (
+        result.config
+        if options.vrrp
+        else msgspec.structs.replace(result.config, instances=(), sync_groups=())
+    )
 
 
 def _loop(options: Options, configuration: Config, log: Log) -> int:

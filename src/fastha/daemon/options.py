@@ -27,9 +27,14 @@ class Options(msgspec.Struct, kw_only=True):
     run_directory: Path = RUN_DIRECTORY
     namespace: str | None = None
     detail: bool = False
-    keep_addresses: bool = False
-    """keepalived's -V: leave addresses, routes and rules at stop."""
     journal: bool = False
+    """Standard error is the journal: mark levels, add no time stamps."""
+    console: bool = True
+    """Log to standard error."""
+    syslog: bool = False
+    """Log to the journal or syslog."""
+    more_pid_files: list[Path] = []
+    """keepalived's children have pid files of their own; they are this process."""
     vrrp: bool = True
     checkers: bool = True
     bfd: bool = True
