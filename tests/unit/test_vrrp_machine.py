@@ -488,6 +488,8 @@ def test_a_planned_stop_answers_until_the_successor_is_heard() -> None:
     node.advance(600 * MS)
     assert what(node) == []
     node.heard(0, 90)
+    assert node.state() == "HANDOVER"  # the successor speaks before it has the addresses
+    node.advance(20 * MS)
     assert node.state() == "INIT"
     assert what(node) == ["silence", "release", "stopped"]
 
@@ -513,6 +515,7 @@ def test_maintenance_hands_over_and_stays_away() -> None:
     node.told_faults(0, add=MAINTENANCE)
     assert node.state() == "HANDOVER"
     node.heard(0, 90)
+    node.advance(20 * MS)
     assert node.state() == "FAULT"
     node.advance(100 * S)
     assert node.state() == "FAULT"

@@ -350,6 +350,7 @@ static void clocks(fh_engine *e, fh_ns now) {
     fh_node_slept(&e->node, slept, now);
 }
 
+/* Told once for each late wake-up. */
 static void late(fh_engine *e, fh_ns lateness, fh_ns now) {
     fh_count_max(&e->stat[FH_ENGINE_LATE_US_MAX], (uint64_t)lateness / 1000);
     if (lateness > FH_NS_PER_MSEC) fh_count(&e->stat[FH_ENGINE_LATE_OVER_1MS], 1);
@@ -404,6 +405,10 @@ static void turn(fh_engine *e, bool more) {
     atomic_store_explicit(&e->last_turn, now, memory_order_relaxed);
     fh_count(&e->stat[FH_ENGINE_WAKEUPS], 1);
 
+    if (due <= now && now - due > STALL_TOLD) {
+        late(e, now - due, now);
+        fh_node_overslept(&e->node, now);
+    }
     read_ready(e, ready, count, now);
     if (fh_node_next(&e->node) <= now) {
         /* Before anybody is declared dead: what came in while we read, too. */
@@ -412,7 +417,7 @@ static void turn(fh_engine *e, bool more) {
         due = fh_node_next(&e->node);
         if (due <= now) {
             fh_count(&e->stat[FH_ENGINE_TIMERS], 1);
-            late(e, now - due, now);
+            if (now - due <= STALL_TOLD) late(e, now - due, now);
             fh_node_run_timers(&e->node, now);
         }
     }

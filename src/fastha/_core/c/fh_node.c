@@ -223,7 +223,7 @@ static void apply(fh_node *n, fh_inst *inst, uint8_t event, uint8_t arg, const f
                       .arg = {a.old_state, inst->fsm.state, a.cause, inst->faults},
                       .v = {now, event == FH_VRRP_EV_TIMER ? inst->deadline : 0, n->woke, last_heard,
                             last_sent, inst->fsm.priority}};
-        if (heard != NULL) e.addr = heard->src;
+        e.addr = heard != NULL ? heard->src : inst->fsm.master_src;
         inst->shown_state = inst->fsm.state;
         tell(n, inst, now, &e);
 
@@ -426,6 +426,15 @@ void fh_node_fault(fh_node *n, fh_inst *inst, uint32_t bit, bool on, fh_ns now) 
 void fh_node_takeover(fh_node *n, fh_inst *inst, fh_ns now) {
     inst->deadline = now;
     apply(n, inst, FH_VRRP_EV_TAKEOVER, 0, NULL, 0, now);
+}
+
+void fh_node_overslept(fh_node *n, fh_ns now) {
+    for (uint32_t i = 0; i < n->inst_slots; i++) {
+        fh_inst *inst = n->insts[i];
+        if (inst == NULL || !fh_vrrp_overslept(&inst->conf->fsm, &inst->fsm, now)) continue;
+        inst->deadline = inst->fsm.timer;
+        apply(n, inst, FH_VRRP_EV_TIMER, 0, NULL, 0, now);
+    }
 }
 
 void fh_node_slept(fh_node *n, fh_ns slept, fh_ns now) {

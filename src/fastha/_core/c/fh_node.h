@@ -199,6 +199,9 @@ void fh_node_told(fh_node *n, fh_inst *inst, uint32_t set, uint32_t clear, int d
 void fh_node_fault(fh_node *n, fh_inst *inst, uint32_t bit, bool on, fh_ns now);
 /* The path to the current master is dead: take over without waiting. */
 void fh_node_takeover(fh_node *n, fh_inst *inst, fh_ns now);
+/* After a late wake-up, before anything is read: masters that overslept step back, so that they judge what
+ * was queued meanwhile as backups. */
+void fh_node_overslept(fh_node *n, fh_ns now);
 /* The machine slept (suspend, VM pause) on a clock that did not count it: mastership is doubtful, neighbours
  * are not to be accused. */
 void fh_node_slept(fh_node *n, fh_ns slept, fh_ns now);

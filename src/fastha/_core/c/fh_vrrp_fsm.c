@@ -4,6 +4,11 @@
  * always late must not leave an address without a master for ever. */
 #define MAX_LISTENS 3
 
+/* In a graceful hand-over: how long after the successor's first advert the addresses still answer. It sends
+ * that advert before it has them (keepalived announces them up to 5 ms later); a packet in between must meet
+ * somebody. */
+#define LINGER (20 * FH_NS_PER_MSEC)
+
 static const char *const state_names[FH_VRRP_STATES] = {"INIT", "BACKUP", "MASTER", "FAULT", "HANDOVER"};
 
 static const char *const cause_names[FH_VRRP_CAUSES] = {
@@ -160,6 +165,7 @@ static void leave(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
             /* A successor waits at most the skew of priority 1; then one advert interval for its advert to
              * come. Until it is heard the addresses go on answering: a planned hand-over loses nothing. */
             set_state(v, a, FH_VRRP_HANDOVER, cause);
+            v->last_heard = 0;
             v->after_handover = to_fault;
             set_timer(v, a, now + fh_vrrp_skew(p, 1, p->adver_int) + p->adver_int);
             return;
@@ -176,6 +182,13 @@ static void end_handover(fh_vrrp *v, fh_vrrp_actions *a, uint8_t cause) {
     a->bits |= FH_VRRP_DO_RELEASE;
     set_state(v, a, v->after_handover ? FH_VRRP_FAULT : FH_VRRP_INIT, cause);
     set_timer(v, a, FH_NEVER);
+}
+
+bool fh_vrrp_overslept(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now) {
+    if (v->state != FH_VRRP_MASTER || is_owner(p)) return false;
+    fh_ns patience = p->stall_backup_prio != 0 ? fh_vrrp_down(p, p->stall_backup_prio, p->adver_int)
+                                               : p->down_adverts * p->adver_int;
+    return now - v->last_sent >= patience;
 }
 
 static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now) {
@@ -196,10 +209,7 @@ static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
         claim(p, v, a, now, silent_cause(p, v, now));
         return;
     case FH_VRRP_MASTER: {
-        /* Longer without an advert than the most eager peer waits: somebody else is master by now. */
-        fh_ns patience = p->stall_backup_prio != 0 ? fh_vrrp_down(p, p->stall_backup_prio, p->adver_int)
-                                                   : p->down_adverts * p->adver_int;
-        if (now - v->last_sent >= patience && !is_owner(p)) {
+        if (fh_vrrp_overslept(p, v, now)) {
             a->bits |= FH_VRRP_DO_STALLED;
             end_overlap(v, a);
             to_backup(p, v, a, now, FH_VRRP_WHY_STALLED);
@@ -219,7 +229,7 @@ static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
         return;
     }
     case FH_VRRP_HANDOVER:
-        end_handover(v, a, FH_VRRP_WHY_NO_SUCCESSOR);
+        end_handover(v, a, v->last_heard != 0 ? FH_VRRP_WHY_SUCCESSOR : FH_VRRP_WHY_NO_SUCCESSOR);
         return;
     default:
         set_timer(v, a, FH_NEVER);
@@ -335,8 +345,13 @@ fh_vrrp_actions fh_vrrp_step(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_
             heard_in_backup(p, v, &a, in);
         else if (v->state == FH_VRRP_MASTER)
             heard_in_master(p, v, &a, in);
-        else if (v->state == FH_VRRP_HANDOVER && in->advert->priority != 0 && in->advert->src_order != 0)
-            end_handover(v, &a, FH_VRRP_WHY_SUCCESSOR);
+        else if (v->state == FH_VRRP_HANDOVER && in->advert->priority != 0 && in->advert->src_order != 0 &&
+                 v->last_heard == 0) {
+            v->last_heard = in->rx_time;
+            v->master_src = in->advert->src;
+            v->master_priority = in->advert->priority;
+            set_timer(v, &a, in->now + LINGER);
+        }
         break;
     case FH_VRRP_EV_PRIORITY:
         if (is_owner(p) || in->arg == v->priority || in->arg == 0) break;

@@ -146,6 +146,9 @@ fh_ns fh_vrrp_skew(const fh_vrrp_params *p, uint8_t priority, fh_ns interval);
 fh_ns fh_vrrp_down(const fh_vrrp_params *p, uint8_t priority, fh_ns interval);
 
 void fh_vrrp_init(const fh_vrrp_params *p, fh_vrrp *v);
+/* Whether a master has been silent longer than its most eager peer waits: then it must not speak before it
+ * has listened, and not judge what was queued meanwhile as if it were still master. */
+bool fh_vrrp_overslept(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now);
 fh_vrrp_actions fh_vrrp_step(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_input *in);
 void fh_vrrp_overlap_told(fh_vrrp *v);
 
