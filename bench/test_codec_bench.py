@@ -4,9 +4,9 @@ limit."""
 from __future__ import annotations
 
 import pytest
-from bench.codec import measure, over_limit
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.codec import measure, over_limit
 from fastha._core import codec
 
 VIPS = ["192.0.2.100", "192.0.2.101", "192.0.2.102"]

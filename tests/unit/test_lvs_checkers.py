@@ -492,7 +492,7 @@ def test_udp() -> None:
     conf = UdpCheck(connect_ip=LOCAL, connect_timeout_ns=TIMEOUT_NS)
     assert go(datagram(conf, lambda q: None)).ok
     asked: list[bytes] = []
-    assert go(datagram(conf, lambda q: asked.append(q))).ok
+    assert go(datagram(conf, asked.append)).ok
     assert asked == [b"keepalived check - keepalived ch"]
     need = msgspec.structs.replace(
         conf,
