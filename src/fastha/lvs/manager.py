@@ -75,6 +75,7 @@ class LvsManager:
         self._files: dict[str, int] = {}
         self._local: frozenset[IPAddress] | None = None
         self._dirty: dict[int, VirtualState] = {}
+        self._timed: dict[int, VirtualState] = {}
         self._flush_handle: asyncio.Handle | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
         self._save_handle: asyncio.TimerHandle | None = None
@@ -338,6 +339,9 @@ class LvsManager:
             return
         now = time.monotonic_ns()
         for slot in monitor.slots:
+            if (slot.up, slot.delta) == (monitor.up, monitor.delta):
+                slot.reason = result.reason  # as was taken for granted
+                continue
             if slot.up != monitor.up:
                 if monitor.up:
                     text = f"{kind} on service {slot.server.name} succeeded."
@@ -432,7 +436,7 @@ class LvsManager:
         self._dirty[id(virtual)] = virtual
         if self._flush_handle is None and self._running:
             self._flush_handle = self._loop.call_soon(self._flush)
-        self._need_tick()
+        self._need_tick((virtual,))
         self._need_save()
 
     def _flush(self) -> None:
@@ -461,23 +465,26 @@ class LvsManager:
 
     # -- time --
 
-    def _need_tick(self) -> None:
-        """Asks for a tick while something changes by time alone."""
-        if self._tick_handle is None and self._running and self._has_time_to_keep():
-            self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
-
-    def _has_time_to_keep(self) -> bool:
+    def _need_tick(self, virtuals: Iterable[VirtualState] | None = None) -> None:
+        """Asks for a tick while something in these (or in all) changes by time alone."""
         now = time.monotonic_ns()
-        return any(
-            server.drain is Drain.DRAINING or server.held_until_ns or server.ramp_ends_ns(now)
-            for virtual in self.virtual
-            for server in virtual.servers
-        )
+        for virtual in self.virtual if virtuals is None else virtuals:
+            if any(
+                server.drain is Drain.DRAINING or server.held_until_ns or server.ramp_ends_ns(now)
+                for server in virtual.servers
+            ):
+                self._timed[id(virtual)] = virtual
+        if self._timed and self._tick_handle is None and self._running:
+            self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
 
     def _tick(self) -> None:
         self._tick_handle = None
         now = time.monotonic_ns()
-        for virtual in self.virtual:
+        timed, self._timed = self._timed, {}
+        current = {id(virtual) for virtual in self.virtual}
+        for virtual in timed.values():
+            if id(virtual) not in current:
+                continue
             touched = False
             for server in virtual.servers:
                 touched = touched or bool(server.ramp_ends_ns(now - int(2e9 * _TICK_S)))
@@ -488,7 +495,7 @@ class LvsManager:
             self._tell_all(events)
             if touched or events:
                 self._touch(virtual)
-        self._need_tick()
+        self._need_tick(timed.values())
 
     def _drained(self, server: RealState, now: int) -> bool:
         """Whether a draining server may go: nobody is connected, or time is up."""
