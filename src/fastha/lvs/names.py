@@ -18,7 +18,7 @@ def endpoint(address: IPAddress, protocol: str, port: int) -> str:
 def virtual_server_name(server: VirtualServer) -> str:
     """The name of a virtual server."""
     if server.group is not None:
-        return f"[{server.group.name}]:{server.fwmark or server.port}"
+        return f"[{server.group.name}]:{server.fwmark}"
     if server.fwmark:
         return f"FWM {server.fwmark}"
     assert server.address is not None
