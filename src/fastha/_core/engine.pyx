@@ -311,7 +311,7 @@ cdef class Event:
     cdef readonly bytes address
 
     def __repr__(self):
-        return f"Event(kind={self.kind}, slot={self.slot}, arg={self.arg}, v={self.v}, address={self.address.hex()})"
+        return f"Event({self.kind}, slot={self.slot}, arg={self.arg}, v={self.v}, address={self.address.hex()})"
 
 
 class EngineError(OSError):
@@ -616,12 +616,12 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
         announcements[i].pace = said.pace
         announcements[i].offset = octets
         if said.family == 2:
-            announcements[i].length = fh_garp_build(frames + octets, 96, <const uint8_t *><const char *>data,
-                                                    address.b, FH_GARP_THA_BROADCAST, False)
+            announcements[i].length = fh_garp_build(
+                frames + octets, 96, <const uint8_t *><const char *>data, address.b, FH_GARP_THA_BROADCAST, False)
         else:
-            announcements[i].length = fh_na_build(frames + octets, 96, <const uint8_t *><const char *>data, &address,
-                                                  FH_NA_OVERRIDE | (FH_NA_ROUTER if said.router else 0), NULL, NULL,
-                                                  NULL)
+            announcements[i].length = fh_na_build(
+                frames + octets, 96, <const uint8_t *><const char *>data, &address,
+                FH_NA_OVERRIDE | (FH_NA_ROUTER if said.router else 0), NULL, NULL, NULL)
         octets += announcements[i].length
         if octets > 65000:
             raise ValueError("too many addresses to announce in one instance (about 700)")
@@ -724,7 +724,8 @@ cdef class Engine:
             time.sleep(0.001)
         return 0
 
-    cdef int _simple(self, uint32_t kind, uint32_t slot, uint32_t a=0, uint32_t b=0, int64_t v=0, int64_t w=0) except -1:
+    cdef int _simple(self, uint32_t kind, uint32_t slot, uint32_t a=0, uint32_t b=0, int64_t v=0,
+                     int64_t w=0) except -1:
         cdef fh_command c
         memset(&c, 0, sizeof(c))
         c.type, c.slot, c.a, c.b, c.v, c.w = kind, slot, a, b, v, w
@@ -783,7 +784,8 @@ cdef class Engine:
         self._check()
         if slot >= self.max_sockets or self.sockets[slot] == NULL:
             raise KeyError(f"no socket in slot {slot}")
-        result = fh_sock_join(self.sockets[slot].fd, self.sockets[slot].family, self.sockets[slot].ifindex, &address)
+        result = fh_sock_join(self.sockets[slot].fd, self.sockets[slot].family, self.sockets[slot].ifindex,
+                              &address)
         if result < 0:
             raise EngineError(-result, f"joining the multicast group: {os.strerror(-result)}")
 
@@ -791,7 +793,8 @@ cdef class Engine:
         cdef fh_addr address = packed(group)
         self._check()
         if slot < self.max_sockets and self.sockets[slot] != NULL:
-            fh_sock_leave(self.sockets[slot].fd, self.sockets[slot].family, self.sockets[slot].ifindex, &address)
+            fh_sock_leave(self.sockets[slot].fd, self.sockets[slot].family, self.sockets[slot].ifindex,
+                          &address)
 
     def close_socket(self, uint32_t slot):
         self._check()
@@ -893,7 +896,6 @@ cdef class Engine:
     def events(self):
         cdef fh_event raw
         cdef Event event
-        cdef int size
         self._check()
         told = []
         fh_engine_event_ack(self.engine)
@@ -976,7 +978,7 @@ cdef class Engine:
     # ---- end
 
     def close(self):
-        """Ends the thread and frees everything. Instances that still run are left as they are: stop them first."""
+        """Ends the thread and frees everything. Instances that still run are left as they are."""
         cdef uint32_t i
         if self.engine == NULL:
             return

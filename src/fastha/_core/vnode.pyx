@@ -1,8 +1,8 @@
-"""A node with a virtual clock: the engine's own logic (fh_node, fh_vrrp_fsm, timers), with what it wants done written
-down instead of done.
+"""A node with a virtual clock: the engine's own logic (fh_node, fh_vrrp_fsm, timers), with what it wants done
+written down instead of done.
 
-Time stands still until `advance`; nothing is sent, nothing is installed. Tests drive it case by case; it is the same
-object code that the engine thread runs.
+Time stands still until `advance`; nothing is sent, nothing is installed. Tests drive it case by case; it is the
+same object code that the engine thread runs.
 """
 
 from libc.stdint cimport int16_t, int64_t, int8_t, uint8_t, uint16_t, uint32_t
@@ -297,7 +297,7 @@ cdef class VirtualNode:
         fh_node_heard(&self.node, self._inst(slot), &h, self.clock - age, self.clock)
 
     def advance(self, int64_t by, bint stall=False):
-        """Moves the clock by `by` ns, running every timer at its own deadline; with `stall` all of them at the end."""
+        """Moves the clock by `by` ns, running every timer at its deadline; with `stall` all at the end."""
         cdef int64_t end = self.clock + by
         if not stall:
             while fh_node_next(&self.node) <= end:

@@ -26,29 +26,24 @@ typedef struct {
     uint8_t b[16];
 } fh_addr;
 
-static inline size_t fh_addr_size(int family)
-{
+static inline size_t fh_addr_size(int family) {
     return family == FH_AF_INET6 ? 16 : 4;
 }
 
-static inline uint16_t fh_get16(const uint8_t *p)
-{
+static inline uint16_t fh_get16(const uint8_t *p) {
     return (uint16_t)((p[0] << 8) | p[1]);
 }
 
-static inline uint32_t fh_get32(const uint8_t *p)
-{
+static inline uint32_t fh_get32(const uint8_t *p) {
     return ((uint32_t)p[0] << 24) | ((uint32_t)p[1] << 16) | ((uint32_t)p[2] << 8) | p[3];
 }
 
-static inline void fh_put16(uint8_t *p, uint16_t v)
-{
+static inline void fh_put16(uint8_t *p, uint16_t v) {
     p[0] = (uint8_t)(v >> 8);
     p[1] = (uint8_t)v;
 }
 
-static inline void fh_put32(uint8_t *p, uint32_t v)
-{
+static inline void fh_put32(uint8_t *p, uint32_t v) {
     p[0] = (uint8_t)(v >> 24);
     p[1] = (uint8_t)(v >> 16);
     p[2] = (uint8_t)(v >> 8);
