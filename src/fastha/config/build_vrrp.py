@@ -6,7 +6,6 @@ settings that exclude each other applied and told.
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import Any
 
 from .lexer import Word
@@ -232,12 +231,6 @@ class VrrpBuilder:
             return None
         return GarpGroup(interfaces=interfaces, garp_interval_ns=arp, gna_interval_ns=na)
 
-    def _weight(self, words: tuple[Word, ...], most: int, default: int) -> tuple[int, bool]:
-        if not words:
-            return default, False
-        weight = self.reader.integer(words[0], -most, most, "weight")
-        return (weight if weight is not None else default), any(w.text == "reverse" for w in words[1:])
-
     def script(self, name: str, block: Block) -> VrrpScript | None:
         """vrrp_script; None without a script."""
         command: Command | None = block.get("script")
@@ -247,7 +240,7 @@ class VrrpBuilder:
             return None
         text = command.text.strip()
         open_path = text[1:].strip() if text.startswith("<") else None
-        weight, reverse = self._weight(block.get("weight", ()), 253, 0)
+        weight, reverse = self.reader.weight(block.get("weight", ()), 253, 0)
         user, group, supplementary = self.reader.owner(block.get("user", ()))
         if user is not None:
             command = Command(command.argv, user, group, supplementary, command.text)
@@ -272,7 +265,7 @@ class VrrpBuilder:
             assert block.statement is not None
             self.reader.warn(block.statement, "FH0202", f"track_process {name} has no process; it is ignored")
             return None
-        weight, reverse = self._weight(block.get("weight", ()), 254, 0)
+        weight, reverse = self.reader.weight(block.get("weight", ()), 254, 0)
         both = block.get("delay", 0)
         return TrackProcess(
             name=name,
@@ -297,7 +290,7 @@ class VrrpBuilder:
             assert block.statement is not None
             self.reader.warn(block.statement, "FH0202", f"track_file {name} has no file; it is ignored")
             return None
-        weight, reverse = self._weight(block.get("weight", ()), 254, 1)
+        weight, reverse = self.reader.weight(block.get("weight", ()), 254, 1)
         init: tuple[Word, ...] | None = block.get("init_file")
         value = None
         if init is not None:
@@ -610,7 +603,7 @@ class VrrpBuilder:
                 self.reader.warn(words[0], "FH0102", f"{name}: key ID SECRET")
                 continue
             key_id = self.reader.integer(words[0], 1, 255, "key id")
-            secret = self._secret(words[1])
+            secret = self.reader.secret(words[1])
             if key_id is None or secret is None:
                 continue
             if not 32 <= len(secret) <= 64:
@@ -632,22 +625,6 @@ class VrrpBuilder:
             anti_replay=auth.get("anti_replay", "time"),
             mode=auth.get("mode", "enforce"),
         )
-
-    def _secret(self, word: Word) -> bytes | None:
-        text = word.text
-        if text.startswith("hex:"):
-            try:
-                return bytes.fromhex(text[4:])
-            except ValueError:
-                self.reader.warn(word, "FH0113", "the key is not hexadecimal; it is ignored")
-                return None
-        if text.startswith("file:"):
-            try:
-                return Path(text[5:]).read_bytes().strip()
-            except OSError as error:
-                self.reader.warn(word, "FH0001", f"key file: {error.strerror}; the key is ignored")
-                return None
-        return text.encode("utf-8", "surrogateescape")
 
     @staticmethod
     def _timer_expired(block: Block) -> int | None:

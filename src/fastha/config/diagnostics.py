@@ -44,6 +44,10 @@ CODES: dict[str, str] = {
     "FH0205": "A name is defined twice.",
     "FH0206": "An address is used twice.",
     "FH0207": "A value was adjusted.",
+    "FH0208": "A virtual server without real servers, or a real server without a check.",
+    "FH0209": "Address families that do not fit together.",
+    "FH0210": "A quorum that cannot be reached.",
+    "FH0213": "Works, but is unusual enough to be a mistake.",
 }
 
 

@@ -66,6 +66,8 @@ class Keyword(msgspec.Struct, frozen=True, kw_only=True):
     """Of a block: the name of its table."""
     multiple: bool = False
     """May be given several times, all of which count."""
+    named: bool = False
+    """Of a block: its name is the words after the keyword."""
 
 
 Table = dict[str, Keyword]
@@ -73,10 +75,15 @@ TABLES: dict[str, Table] = {}
 
 
 def table(name: str, *keywords: Keyword) -> Table:
-    """Declares the table of a block."""
-    found = {k.name: k for k in keywords}
-    TABLES[name] = found
+    """Declares the table of a block, after or before other modules extend it."""
+    found = TABLES.setdefault(name, {})
+    found.update({k.name: k for k in keywords})
     return found
+
+
+def extend(name: str, *keywords: Keyword) -> None:
+    """Adds keywords to a table that another module declared."""
+    TABLES.setdefault(name, {}).update({k.name: k for k in keywords})
 
 
 def _k(name: str, kind: Kind, help_: str, default: str = "", **more: object) -> Keyword:
@@ -101,6 +108,16 @@ def number(name: str, low: float, high: float, help_: str, default: str = "", **
 def seconds(name: str, low: float, high: float, help_: str, default: str = "", **more: object) -> Keyword:
     """Seconds with decimals."""
     return _k(name, "seconds", help_, default, low=low, high=high, **more)
+
+
+def millis(name: str, low: float, high: float, help_: str, default: str = "", **more: object) -> Keyword:
+    """Milliseconds with decimals; a suffix us, ms or s is fastha's own."""
+    return _k(name, "millis", help_, default, low=low, high=high, **more)
+
+
+def text(name: str, help_: str, default: str = "", **more: object) -> Keyword:
+    """The rest of the line."""
+    return _k(name, "text", help_, default, **more)
 
 
 def word(name: str, help_: str, default: str = "", **more: object) -> Keyword:

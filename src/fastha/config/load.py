@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
-from . import tables_vrrp  # noqa: F401  (declares the tables)
+from . import tables_bfd, tables_lvs, tables_vrrp  # noqa: F401  (they declare the tables)
+from .build_bfd import BfdBuilder
+from .build_lvs import LvsBuilder
 from .build_vrrp import VrrpBuilder
 from .diagnostics import Diagnostic, Reporter, did_you_mean
 from .keywords import TABLES
@@ -96,6 +98,17 @@ def _build(statements: list[Statement], reader: Reader, path: str) -> Config:
     )
     values["instances"] = _unique(reader, (builder.instance(n, b) for n, b in blocks("vrrp_instance")))
     values["sync_groups"] = _unique(reader, (builder.sync_group(n, b) for n, b in blocks("vrrp_sync_group")))
+    bfd = BfdBuilder(reader)
+    values["bfd_instances"] = _unique(reader, (bfd.instance(n, b) for n, b in blocks("bfd_instance")))
+    values["bfd_unsolicited"] = tuple(bfd.unsolicited(n, b) for n, b in blocks("bfd_unsolicited"))
+    lvs = LvsBuilder(
+        reader,
+        builder.globals,
+        files=values["track_files"],
+        bfds=frozenset(b.name for b in values["bfd_instances"] if b.to_checker),
+        instances=values["instances"],
+    )
+    values["lvs"] = lvs.build(root)
     config = Config(**values)
     from .crosscheck import cross_check  # noqa: PLC0415  (kept apart: it needs a whole model)
 

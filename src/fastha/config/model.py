@@ -17,6 +17,7 @@ from fastha.config.model_base import SECOND_NS as SECOND_NS  # noqa: PLC0414 - p
 from fastha.config.model_base import Command as Command  # noqa: PLC0414 - part of the model
 from fastha.config.model_base import IPAddress as IPAddress  # noqa: PLC0414 - part of the model
 from fastha.config.model_base import Span as Span  # noqa: PLC0414 - part of the model
+from fastha.config.model_bfd import BfdInstance, BfdUnsolicited
 from fastha.config.model_lvs import LvsConfig
 
 
@@ -529,4 +530,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     track_processes: tuple[TrackProcess, ...] = ()
     instances: tuple[VrrpInstance, ...] = ()
     sync_groups: tuple[SyncGroup, ...] = ()
+    bfd_instances: tuple[BfdInstance, ...] = ()
+    bfd_unsolicited: tuple[BfdUnsolicited, ...] = ()
     lvs: LvsConfig = LvsConfig()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from .diagnostics import Reporter, did_you_mean
@@ -20,17 +21,21 @@ from .model import SECOND_NS, Command, Track
 from .tree import Statement
 
 TRUE, FALSE = ("true", "on", "yes"), ("false", "off", "no")
+_SUFFIXED = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(us|ms|s)$")
+_UNITS = {"us": 1_000, "ms": 1_000_000, "s": SECOND_NS}
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)$")
 
 
 class Value:
     """A keyword's value and where it stands."""
 
-    __slots__ = ("statement", "value")
+    __slots__ = ("order", "statement", "value")
 
-    def __init__(self, statement: Statement, value: Any) -> None:
+    def __init__(self, statement: Statement, value: Any, order: int = 0) -> None:
         self.statement = statement
         self.value = value
+        self.order = order
+        """Its place among the statements of the block."""
 
 
 class Block:
@@ -60,13 +65,11 @@ class Block:
 
     def order(self, *names: str) -> str | None:
         """Which of these keywords came last."""
-        last: tuple[tuple[str, int, int], str] | None = None
+        last: tuple[int, str] | None = None
         for name in names:
             for value in self.values.get(name, ()):
-                span = value.statement.span
-                key = (span.file, span.line, span.column)
-                if last is None or key > last[0]:
-                    last = (key, name)
+                if last is None or value.order > last[0]:
+                    last = (value.order, name)
         return last[1] if last is not None else None
 
 
@@ -90,13 +93,27 @@ class Reader:
         """An error at a word or statement."""
         self.reporter.add("error", code, text, at.span, at.line_text, expected, suggestion)
 
+    def unknown(self, at: Word | Statement, kind: str, name: str, known: Iterable[str], so: str) -> None:
+        """A name that nothing has."""
+        self.warn(at, "FH0204", f"there is no {kind} {name}; {so}", suggestion=did_you_mean(name, known))
+
+    def misspelt(self, word: Word, name: str, choices: tuple[str, ...]) -> None:
+        """A word that is none of those allowed."""
+        self.warn(
+            word,
+            "FH0110",
+            f"{name}: {word.text!r} is not known; it is ignored",
+            expected=" or ".join(choices),
+            suggestion=did_you_mean(word.text, choices),
+        )
+
     # ---------------------------------------------------------------- blocks
 
     def block(self, statements: list[Statement], table: str, owner: Statement | None = None) -> Block:
         """Reads the statements of a block by its table."""
         keywords: Table = TABLES[table]
         values: dict[str, list[Value]] = {}
-        for statement in statements:
+        for order, statement in enumerate(statements):
             keyword = keywords.get(statement.keyword)
             if keyword is None:
                 self.warn(
@@ -111,7 +128,7 @@ class Reader:
                 self.warn(statement, "FH0109", f"{keyword.name} takes no block; the block is skipped")
             value = self.value(statement, keyword)
             if value is not None:
-                values.setdefault(keyword.name, []).append(Value(statement, value))
+                values.setdefault(keyword.name, []).append(Value(statement, value, order))
         return Block(owner, values)
 
     def _status(self, statement: Statement, keyword: Keyword) -> None:
@@ -159,6 +176,8 @@ class Reader:
             return tuple(arguments)
         if kind == "command":
             return self.command(arguments)
+        if kind == "text":
+            return " ".join(w.text for w in arguments)
         self._excess(arguments, 1, keyword)
         return self._single(arguments[0], keyword)
 
@@ -168,17 +187,11 @@ class Reader:
         if keyword.kind == "seconds":
             return self.duration(word, keyword.low, keyword.high, keyword.name, SECOND_NS)
         if keyword.kind == "millis":
-            return self.duration(word, keyword.low, keyword.high, keyword.name, SECOND_NS // 1000)
+            return self.millis(word, keyword)
         if keyword.kind == "ip":
             return self.address(word, keyword.name)
         if keyword.kind == "choice" and word.text not in keyword.choices:
-            self.warn(
-                word,
-                "FH0110",
-                f"{keyword.name}: {word.text!r} is not known; it is ignored",
-                expected=" or ".join(keyword.choices),
-                suggestion=did_you_mean(word.text, keyword.choices),
-            )
+            self.misspelt(word, keyword.name, keyword.choices)
             return None
         return word.text
 
@@ -237,6 +250,50 @@ class Reader:
             )
             return None
         return int(value * unit)
+
+    def millis(self, word: Word, keyword: Keyword) -> int | None:
+        """Milliseconds as nanoseconds; with a suffix (us, ms, s: an extension) any value from 0.1 ms."""
+        found = _SUFFIXED.match(word.text)
+        if found is None:
+            return self.duration(word, keyword.low, keyword.high, keyword.name, SECOND_NS // 1000)
+        value = int(Decimal(found[1]) * _UNITS[found[2]])
+        least = min(int((keyword.low or 0) * 1_000_000), 100_000) if keyword.low != 1000 else SECOND_NS
+        most = int((keyword.high or 0) * 1_000_000)
+        if not least <= value <= most:
+            text = f"{keyword.name}: {word.text} is out of range; it is ignored"
+            self.warn(word, "FH0104", text, f"{least // 1000}us to {most // 1_000_000}ms")
+            return None
+        return value
+
+    def weight(self, words: tuple[Word, ...], most: int, default: int) -> tuple[int, bool]:
+        """N [reverse|noreverse]."""
+        if not words:
+            return default, False
+        weight = self.integer(words[0], -most, most, "weight")
+        reverse = False
+        for word in words[1:]:
+            if word.text in ("reverse", "noreverse"):
+                reverse = word.text == "reverse"
+            else:
+                self.warn(word, "FH0107", f"weight: extra word {word.text!r} is ignored")
+        return (weight if weight is not None else default), reverse
+
+    def secret(self, word: Word) -> bytes | None:
+        """hex:HEX, file:PATH or the text itself; None when it cannot be had (reported)."""
+        text = word.text
+        if text.startswith("hex:"):
+            try:
+                return bytes.fromhex(text[4:])
+            except ValueError:
+                self.warn(word, "FH0113", "the key is not hexadecimal; it is ignored")
+                return None
+        if text.startswith("file:"):
+            try:
+                return Path(text[5:]).read_bytes().strip()
+            except OSError as error:
+                self.warn(word, "FH0001", f"key file: {error.strerror}; the key is ignored")
+                return None
+        return text.encode("utf-8", "surrogateescape")
 
     def address(self, word: Word, name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         """An address, None when it is none (reported)."""

@@ -34,28 +34,41 @@ table(
     flag("use_pid_dir", "put pid files into the run directory"),
     word("instance", "name of this daemon among several (not reloadable)"),
     number("child_wait_time", 0, UINT, "seconds to wait for the parts to end", "5"),
-    block("track_group", "track_group", "ties static objects to instances", multiple=True),
+    block("track_group", "track_group", "ties static objects to instances", multiple=True, named=True),
     lines("static_ipaddress", "addresses that are always set", multiple=True),
     lines("static_routes", "routes that are always set", multiple=True),
     lines("static_rules", "rules that are always set", multiple=True),
     lines("linkbeat_interfaces", "interfaces whose link is polled", multiple=True),
     lines("interface_up_down_delays", "how long a link change must hold to count", multiple=True),
     block("garp_group", "garp_group", "interfaces that share a pace of announcements", multiple=True),
-    block("vrrp_sync_group", "vrrp_sync_group", "instances that change state together", multiple=True),
-    block("vrrp_instance", "vrrp_instance", "a virtual router", multiple=True),
-    block("vrrp_script", "vrrp_script", "a script whose result moves a priority", multiple=True),
     block(
-        "vrrp_track_process", "vrrp_track_process", "a process whose presence moves a priority", multiple=True
+        "vrrp_sync_group",
+        "vrrp_sync_group",
+        "instances that change state together",
+        multiple=True,
+        named=True,
+    ),
+    block("vrrp_instance", "vrrp_instance", "a virtual router", multiple=True, named=True),
+    block("vrrp_script", "vrrp_script", "a script whose result moves a priority", multiple=True, named=True),
+    block(
+        "vrrp_track_process",
+        "vrrp_track_process",
+        "a process whose presence moves a priority",
+        multiple=True,
+        named=True,
     ),
     block(
         "track_process",
         "vrrp_track_process",
         "same as vrrp_track_process",
         multiple=True,
+        named=True,
         status="deprecated",
     ),
-    block("vrrp_track_file", "track_file", "same as track_file", multiple=True, status="deprecated"),
-    block("track_file", "track_file", "a file whose number moves a priority", multiple=True),
+    block(
+        "vrrp_track_file", "track_file", "same as track_file", multiple=True, named=True, status="deprecated"
+    ),
+    block("track_file", "track_file", "a file whose number moves a priority", multiple=True, named=True),
 )
 
 _PROCESS = [

@@ -84,3 +84,11 @@ def parse(lines: Iterable[Line], reporter: Reporter) -> list[Statement]:
         text = f"the block of {owner.keyword} is not closed"
         reporter.add("warning", "FH0108", text, owner.span, owner.line_text)
     return root
+
+
+def flat_lines(statements: Iterable[Statement]) -> Iterable[list[Word]]:
+    """The lines of a block as words, also of blocks that have no business there."""
+    for statement in statements:
+        yield statement.words
+        if statement.block is not None:
+            yield from flat_lines(statement.block)

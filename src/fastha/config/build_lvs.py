@@ -1,0 +1,589 @@
+"""From what the blocks say to the model of load balancing: inheritance resolved, keepalived's rules for
+servers that do not fit together applied and told.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from .build_checkers import CheckerBuilder, Inherited
+from .lexer import Word
+from .model import TrackFile, VrrpInstance
+from .model_base import SECOND_NS, IPAddress
+from .model_lvs import (
+    AddressRange,
+    Family,
+    Forwarding,
+    GroupMark,
+    LvsConfig,
+    RealServer,
+    SorryServer,
+    SyncDaemonConfig,
+    TlsOptions,
+    TrackedFile,
+    VirtualServer,
+    VirtualServerGroup,
+)
+from .reader import Block, Reader
+from .tree import Statement, flat_lines
+
+_FLAGS = ("hashed", "ops", "flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback")
+_INET: Family = 2
+_INET6: Family = 10
+
+
+class LvsBuilder:
+    """Builds the load balancing of one configuration."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        globals_: Block,
+        *,
+        files: tuple[TrackFile, ...],
+        bfds: frozenset[str],
+        instances: tuple[VrrpInstance, ...],
+    ) -> None:
+        self.reader = reader
+        self.globals = globals_
+        self._instances = {i.name: i for i in instances}
+        self._bfds = bfds
+        self._files = {
+            f.name: TrackedFile(name=f.name, path=f.path, weight=f.weight, reverse=f.reverse) for f in files
+        }
+        self._groups: dict[str, VirtualServerGroup] = {}
+        self._checkers = CheckerBuilder(reader, tls=TlsOptions(), files=self._files, bfds=bfds)
+
+    def build(self, root: Block) -> LvsConfig:
+        """Everything about load balancing."""
+        g, reader = self.globals, self.reader
+        self._checkers = CheckerBuilder(reader, tls=self._ssl(root), files=self._files, bfds=self._bfds)
+        for value in root.values.get("virtual_server_group", ()):
+            self._group(value.statement)
+        servers: dict[Any, VirtualServer] = {}
+        for statement in root.all("virtual_server"):
+            server = self._virtual(statement)
+            if server is None:
+                continue
+            key = (
+                server.address,
+                server.port,
+                server.fwmark,
+                server.group and server.group.name,
+                server.protocol if not server.fwmark else "",
+                server.family if server.fwmark else 0,
+            )
+            if key in servers:
+                text = f"virtual_server {_title(statement)} is defined twice; the second one is left out"
+                reader.warn(statement, "FH0205", text)
+                continue
+            servers[key] = server
+        tcp, fin, udp = self._timeouts()
+        stop = g.get("lvs_flush_on_stop", g.get("lvs_flush_onstop"))
+        if stop not in (None, "", "VS"):
+            where = g.where("lvs_flush_on_stop") or g.where("lvs_flush_onstop")
+            assert where is not None
+            reader.warn(where, "FH0110", f"lvs_flush_on_stop: {stop!r} is not known", "VS or nothing")
+            stop = None
+        return LvsConfig(
+            virtual_servers=tuple(servers.values()),
+            sync_daemon=self._sync_daemon(),
+            timeout_tcp_s=tcp,
+            timeout_tcp_fin_s=fin,
+            timeout_udp_s=udp,
+            flush=g.get("lvs_flush", False),
+            flush_on_stop="no" if stop is None else "vs" if stop == "VS" else "all",
+            rs_init_notifies=g.get("rs_init_notifies", False),
+            netlink_rcv_bufs=g.get("lvs_netlink_cmd_rcv_bufs", 0),
+            netlink_rcv_bufs_force=g.get("lvs_netlink_cmd_rcv_bufs_force", False),
+            repair_interval_ns=g.get("fastha_lvs_repair_interval", 30 * SECOND_NS),
+        )
+
+    # ---------------------------------------------------------------- around the servers
+
+    def _ssl(self, root: Block) -> TlsOptions:
+        statement = root.get("SSL")
+        if statement is None:
+            return TlsOptions()
+        block = self.reader.block(statement.block or [], "SSL", statement)
+        return TlsOptions(
+            ca=block.get("ca"),
+            certificate=block.get("certificate"),
+            key=block.get("key"),
+            password=block.get("password"),
+        )
+
+    def _timeouts(self) -> tuple[int | None, int | None, int | None]:
+        words = list(self.globals.get("lvs_timeouts", ()))
+        found: dict[str, int | None] = {"tcp": None, "tcpfin": None, "udp": None}
+        at = 0
+        while at < len(words):
+            name = words[at].text
+            if name not in found or at + 1 >= len(words):
+                self.reader.warn(
+                    words[at],
+                    "FH0110",
+                    f"lvs_timeouts: {name!r} is not understood",
+                    "tcp, tcpfin, udp SECONDS",
+                )
+                at += 1
+                continue
+            found[name] = self.reader.integer(words[at + 1], 0, 2678400, f"lvs_timeouts {name}")
+            at += 2
+        return found["tcp"], found["tcpfin"], found["udp"]
+
+    def _sync_daemon(self) -> SyncDaemonConfig | None:
+        words = list(self.globals.get("lvs_sync_daemon", ()))
+        if not words:
+            return None
+        reader = self.reader
+        values: dict[str, Any] = {"interface": words[0].text}
+        limits = {"id": (0, 255), "maxlen": (1, 65507), "port": (1, 65535), "ttl": (1, 255)}
+        fields = {"id": "sync_id", "maxlen": "max_len", "port": "port", "ttl": "ttl"}
+        at = 1
+        while at < len(words):
+            word = words[at]
+            more = words[at + 1] if at + 1 < len(words) else None
+            if word.text in limits and more is not None:
+                value = reader.integer(more, *limits[word.text], f"lvs_sync_daemon {word.text}")
+                if value is not None:
+                    values[fields[word.text]] = value
+                at += 2
+            elif word.text == "group" and more is not None:
+                group = reader.address(more, "lvs_sync_daemon group")
+                if group is not None and not group.is_multicast:
+                    reader.warn(more, "FH0105", f"{group} is no multicast address; it is ignored")
+                elif group is not None:
+                    values["group"] = group
+                at += 2
+            elif word.text == "inst" and more is not None:
+                values["instance"] = more.text
+                at += 2
+            elif "instance" not in values:
+                values["instance"] = word.text
+                at += 1
+            elif word.text.isdigit() and "sync_id" not in values:  # the old form: IF INSTANCE ID
+                values["sync_id"] = reader.integer(word, 0, 255, "lvs_sync_daemon id")
+                at += 1
+            else:
+                reader.warn(word, "FH0107", f"lvs_sync_daemon: {word.text!r} is ignored")
+                at += 1
+        name = values.get("instance")
+        if name is not None and name not in self._instances:
+            reader.unknown(words[0], "vrrp_instance", name, self._instances, "no sync daemon is run")
+            return None
+        return SyncDaemonConfig(**values)
+
+    def _group(self, statement: Statement) -> None:
+        reader = self.reader
+        if not statement.arguments:
+            reader.error(statement, "FH0102", "virtual_server_group needs a name")
+            return
+        name = statement.arguments[0].text
+        ranges: list[AddressRange] = []
+        marks: list[GroupMark] = []
+        for words in flat_lines(statement.block or ()):
+            if words[0].text == "fwmark":
+                mark = reader.integer(words[1], 1, 4294967295, "fwmark") if len(words) > 1 else None
+                if mark is None:
+                    if len(words) == 1:
+                        reader.warn(words[0], "FH0102", "fwmark: a number is missing")
+                    continue
+                family: Family | None = None
+                if len(words) > 2 and words[2].text in ("inet", "inet6"):
+                    family = _INET if words[2].text == "inet" else _INET6
+                marks.append(GroupMark(mark, family))
+                continue
+            found = self._range(words)
+            if found is not None:
+                ranges.append(found)
+        if not ranges and not marks:
+            text = f"virtual_server_group {name} has no entries; it is left out"
+            reader.warn(statement, "FH0208", text)
+            return
+        if name in self._groups:
+            reader.warn(statement, "FH0205", f"virtual_server_group {name} is defined twice")
+            return
+        self._groups[name] = VirtualServerGroup(
+            name=name, ranges=tuple(ranges), marks=tuple(marks), span=statement.span
+        )
+
+    def _range(self, words: list[Word]) -> AddressRange | None:
+        """ADDRESS, ADDRESS-LAST (whole, or the last part), or ADDRESS/LENGTH; then perhaps a port."""
+        word, text = words[0], words[0].text
+        port: int | None = 0
+        if len(words) > 1:
+            port = self.reader.integer(words[1], 1, 65535, "port")
+        try:
+            if "/" in text:
+                network = ipaddress.ip_network(text, strict=False)
+                first: IPAddress = ipaddress.ip_address(text.partition("/")[0])
+                last: IPAddress = network.broadcast_address
+            elif "-" in text:
+                low, _, high = text.partition("-")
+                first = ipaddress.ip_address(low)
+                if "." not in high and ":" not in high:
+                    separator = "." if first.version == 4 else ":"
+                    high = low.rpartition(separator)[0] + separator + high
+                last = ipaddress.ip_address(high)
+            else:
+                first = last = ipaddress.ip_address(text)
+        except ValueError:
+            self.reader.warn(word, "FH0105", f"{text!r} is no address or range; it is left out")
+            return None
+        if port is None:
+            return None
+        if first.version != last.version or int(last) < int(first):
+            self.reader.warn(word, "FH0105", f"{text!r} ends before it begins; it is left out")
+            return None
+        return AddressRange(first, last, port)
+
+    # ---------------------------------------------------------------- virtual servers
+
+    def _virtual(self, statement: Statement) -> VirtualServer | None:
+        reader, words = self.reader, statement.arguments
+        title = _title(statement)
+        if not words:
+            reader.error(
+                statement, "FH0102", "virtual_server: a word is missing", "ADDRESS PORT, fwmark N, group NAME"
+            )
+            return None
+        values: dict[str, Any] = {}
+        if words[0].text in ("fwmark", "group") and len(words) < 2:
+            reader.error(words[0], "FH0102", f"virtual_server {words[0].text}: a word is missing")
+            return None
+        if words[0].text == "fwmark":
+            mark = reader.integer(words[1], 1, 4294967295, "fwmark")
+            if mark is None:
+                return None
+            values["fwmark"] = mark
+        elif words[0].text == "group":
+            group = self._groups.get(words[1].text)
+            if group is None:
+                reader.unknown(
+                    words[1],
+                    "virtual_server_group",
+                    words[1].text,
+                    self._groups,
+                    "the virtual server is left out",
+                )
+                return None
+            values["group"] = group
+        else:
+            place = self._place(words, "virtual_server")
+            if place is None:
+                return None
+            values["address"], values["port"] = place
+        block = reader.block(statement.block or [], "virtual_server", statement)
+        protocol = block.get("protocol")
+        if protocol is None:
+            protocol = "UDP"
+            if "fwmark" not in values:
+                reader.warn(
+                    statement,
+                    "FH0202",
+                    f"virtual_server {title} has no protocol; UDP is taken, as keepalived does",
+                    suggestion="say `protocol TCP` (or UDP, SCTP)",
+                )
+        algorithm = block.order("lb_algo", "lvs_sched")
+        method = block.order("lb_kind", "lvs_method")
+        if algorithm is None:
+            reader.warn(statement, "FH0202", f"virtual_server {title} has no lvs_sched; wlc is taken")
+        forwarding = self._forwarding(block.get(method)) if method is not None else None
+        if forwarding is None:
+            reader.warn(statement, "FH0202", f"virtual_server {title} has no lvs_method; NAT is taken")
+            forwarding = Forwarding()
+        scheduler = block.get(algorithm) if algorithm is not None else "wlc"
+        alpha = bool(block.get("alpha", False))
+        reals = self._reals(statement, block, values, forwarding, alpha)
+        sorry = self._sorry(block, forwarding)
+        if not reals:
+            if sorry is None:
+                text = f"virtual_server {title} has no real servers; it is left out"
+                reader.warn(statement, "FH0208", text)
+                return None
+            reader.warn(statement, "FH0208", f"virtual_server {title} has only a sorry server")
+        family = self._family(block, values, reals)
+        persistence = block.get("persistence_timeout")
+        timeout = 360 if persistence == "" else persistence or 0
+        engine = block.get("persistence_engine")
+        granularity = self._granularity(block, family)
+        if (engine is not None or granularity is not None) and not timeout:
+            timeout = 360
+        if not timeout and not values.get("fwmark") and "address" in values and values["port"] == 0:
+            text = f"virtual_server {title}: port 0 needs persistence; 360 seconds are taken"
+            reader.warn(statement, "FH0207", text)
+            timeout = 360
+        if block.has("ha_suspend") and "fwmark" in values:
+            where = block.where("ha_suspend") or statement
+            reader.warn(where, "FH0203", f"virtual_server {title}: ha_suspend has no effect with fwmark")
+        quorum, hysteresis = self._quorum(title, block, reals)
+        g = self.globals
+        return VirtualServer(
+            **values,
+            family=family,
+            protocol=protocol,
+            scheduler=scheduler,
+            flags=self._flags(block, scheduler, title),
+            forwarding=forwarding,
+            persistence_timeout_s=timeout,
+            persistence_engine=engine,
+            persistence_granularity=granularity,
+            ha_suspend=block.has("ha_suspend") and "fwmark" not in values,
+            alpha=alpha,
+            omega=block.get("omega", False),
+            quorum=quorum,
+            hysteresis=hysteresis,
+            quorum_up=block.get("quorum_up"),
+            quorum_down=block.get("quorum_down"),
+            smtp_alert=bool(block.get("smtp_alert", g.get("smtp_alert_checker", g.get("smtp_alert", False)))),
+            sorry_server=sorry,
+            snmp_name=block.get("snmp_name"),
+            real_servers=reals,
+            panic_percent=block.get("fastha_panic", 0),
+            damping=block.get("fastha_damping", False),
+            span=statement.span,
+        )
+
+    def _place(self, words: list[Word], what: str) -> tuple[IPAddress, int] | None:
+        """ADDRESS [PORT]; None when it is none (reported)."""
+        try:
+            address = ipaddress.ip_address(words[0].text)
+        except ValueError:
+            text = f"{what}: {words[0].text!r} is not an IP address; it is left out"
+            self.reader.warn(words[0], "FH0105", text)
+            return None
+        if len(words) < 2:
+            return address, 0
+        port = words[1].text
+        if not port.isdigit() or not 0 <= int(port) <= 65535:
+            text = f"{what}: {port!r} is no port; it is left out"
+            self.reader.warn(words[1], "FH0104", text, "1 to 65535")
+            return None
+        return address, int(port)
+
+    def _forwarding(self, words: tuple[Word, ...] | None) -> Forwarding | None:
+        """METHOD [type ipip|gue port N|gre] [nocsum|csum|remcsum]; None when it is none (reported)."""
+        if not words:
+            return None
+        reader, method = self.reader, words[0].text
+        if method not in ("NAT", "DR", "TUN"):
+            reader.misspelt(words[0], "lvs_method", ("NAT", "DR", "TUN"))
+            return None
+        values: dict[str, Any] = {"method": method}
+        at = 1
+        while at < len(words):
+            word = words[at]
+            more = words[at + 1] if at + 1 < len(words) else None
+            if method == "TUN" and word.text == "type" and more is not None:
+                if more.text not in ("ipip", "gue", "gre"):
+                    reader.misspelt(more, "type", ("ipip", "gue", "gre"))
+                    return None
+                values["tunnel"] = more.text
+                at += 2
+            elif method == "TUN" and word.text == "port" and more is not None:
+                port = reader.integer(more, 1, 65535, "tunnel port")
+                if port is not None:
+                    values["tunnel_port"] = port
+                at += 2
+            elif method == "TUN" and word.text in ("nocsum", "csum", "remcsum"):
+                values["checksum"] = word.text
+                at += 1
+            else:
+                reader.warn(word, "FH0107", f"lvs_method: {word.text!r} is ignored")
+                at += 1
+        if values.get("tunnel") == "gue" and "tunnel_port" not in values:
+            reader.warn(words[0], "FH0202", "lvs_method: type gue needs a port; the method is ignored")
+            return None
+        if values.get("tunnel") == "gre" and values.get("checksum") == "remcsum":
+            reader.warn(words[0], "FH0203", "lvs_method: gre has no remcsum; the method is ignored")
+            return None
+        return Forwarding(**values)
+
+    def _reals(
+        self,
+        statement: Statement,
+        block: Block,
+        values: dict[str, Any],
+        forwarding: Forwarding,
+        alpha: bool,
+    ) -> tuple[RealServer, ...]:
+        found: dict[tuple[IPAddress, int], RealServer] = {}
+        for server in block.all("real_server"):
+            real = self._real(server, block, values, forwarding, alpha)
+            if real is None:
+                continue
+            key = (real.address, real.port)
+            if key in found:
+                text = f"virtual_server {_title(statement)} has real_server {_title(server)} twice"
+                self.reader.warn(server, "FH0205", f"{text}; the second one is left out")
+                continue
+            found[key] = real
+        return tuple(found.values())
+
+    def _real(
+        self,
+        statement: Statement,
+        virtual: Block,
+        values: dict[str, Any],
+        forwarding: Forwarding,
+        alpha: bool,
+    ) -> RealServer | None:
+        reader, words = self.reader, statement.arguments
+        if not words:
+            reader.error(statement, "FH0102", "real_server: a word is missing", "ADDRESS [PORT]")
+            return None
+        place = self._place(words, "real_server")
+        if place is None:
+            return None
+        address, port = place
+        block = reader.block(statement.block or [], "real_server", statement)
+        own = self._forwarding(block.get("lvs_method")) or forwarding
+        service: IPAddress | None = values.get("address")
+        if service is not None and own.method != "TUN" and service.version != address.version:
+            text = f"real_server {address} is of another family than {service}; it is left out"
+            reader.warn(words[0], "FH0209", text, suggestion="only tunnels (lvs_method TUN) cross families")
+            return None
+        alpha = bool(block.get("alpha", alpha))
+        wanted = values.get("port", 0)
+        written = port or wanted
+        if "fwmark" in values and port:
+            reader.warn(
+                words[-1], "FH0203", f"real_server {_title(statement)}: the port has no effect with fwmark"
+            )
+            port = 0
+        elif service is not None and own.method != "NAT" and port != wanted:
+            if port:
+                text = (
+                    f"real_server {_title(statement)}: {own.method} cannot change the port; {wanted} is taken"
+                )
+                reader.warn(words[-1], "FH0207", text)
+            port = wanted
+        elif not port:
+            port = wanted
+        g = self.globals
+        inherited = Inherited(
+            (block, virtual), address, written, alpha, bool(g.get("checker_log_all_failures", False))
+        )
+        return RealServer(
+            address=address,
+            port=port,
+            weight=block.get("weight", virtual.get("weight", 1)),
+            forwarding=own,
+            upper_threshold=block.get("uthreshold", 0),
+            lower_threshold=block.get("lthreshold", 0),
+            inhibit_on_failure=block.get("inhibit_on_failure", virtual.get("inhibit_on_failure", False)),
+            alpha=alpha,
+            notify_up=block.get("notify_up"),
+            notify_down=block.get("notify_down"),
+            smtp_alert=bool(
+                block.get(
+                    "smtp_alert",
+                    virtual.get("smtp_alert", g.get("smtp_alert_checker", g.get("smtp_alert", True))),
+                )
+            ),
+            virtualhost=inherited.virtualhost,
+            snmp_name=block.get("snmp_name"),
+            checkers=self._checkers.build(block, inherited),
+            slow_start_ns=block.get("fastha_slow_start", 0),
+            pool=block.get("fastha_pool", 0),
+            drain=block.get("fastha_drain", False),
+            span=statement.span,
+        )
+
+    def _sorry(self, block: Block, forwarding: Forwarding) -> SorryServer | None:
+        words = block.get("sorry_server")
+        if not words:
+            return None
+        place = self._place(list(words), "sorry_server")
+        if place is None:
+            return None
+        own = block.get("sorry_server_lvs_method")
+        return SorryServer(
+            address=place[0],
+            port=place[1] or self._port_of(block),
+            forwarding=(self._forwarding(own) if own else None) or forwarding,
+            inhibit=block.has("sorry_server_inhibit"),
+        )
+
+    @staticmethod
+    def _port_of(block: Block) -> int:
+        assert block.statement is not None
+        words = block.statement.arguments
+        return (
+            int(words[1].text) if len(words) > 1 and words[1].text.isdigit() and "." in words[0].text else 0
+        )
+
+    def _family(self, block: Block, values: dict[str, Any], reals: tuple[RealServer, ...]) -> Family:
+        if values.get("address") is not None:
+            return _INET if values["address"].version == 4 else _INET6
+        asked = block.get("ip_family")
+        if asked is not None:
+            return _INET if asked == "inet" else _INET6
+        group = values.get("group")
+        if group is not None and group.ranges:
+            return _INET if group.ranges[0].first.version == 4 else _INET6
+        versions = {r.address.version for r in reals}
+        return _INET6 if versions == {6} else _INET
+
+    def _granularity(self, block: Block, family: Family) -> ipaddress.IPv4Address | int | None:
+        text = block.get("persistence_granularity")
+        if text is None:
+            return None
+        where = block.where("persistence_granularity") or block.statement
+        assert where is not None
+        if family == _INET6:
+            if text.isdigit() and 1 <= int(text) <= 128:
+                return int(text)
+            expected = "a prefix length, 1 to 128"
+        else:
+            try:
+                mask = ipaddress.IPv4Address(text)
+                inverse = int(mask) ^ 0xFFFFFFFF
+                if inverse & (inverse + 1) == 0 and int(mask):
+                    return mask
+            except ValueError:
+                pass
+            expected = "a netmask such as 255.255.255.0"
+        self.reader.warn(where, "FH0113", f"persistence_granularity {text!r} is ignored", expected)
+        return None
+
+    def _quorum(self, title: str, block: Block, reals: tuple[RealServer, ...]) -> tuple[int, int]:
+        reader = self.reader
+        quorum, hysteresis = block.get("quorum", 1), block.get("hysteresis", 0)
+        total = sum(r.weight for r in reals)
+        if reals and quorum > total:
+            where = block.where("quorum") or block.statement
+            assert where is not None
+            text = (
+                f"virtual_server {title}: quorum {quorum} is more than all weights together; {total} is taken"
+            )
+            reader.warn(where, "FH0210", text)
+            quorum = max(total, 1)
+        if hysteresis >= quorum:
+            where = block.where("hysteresis") or block.statement
+            assert where is not None
+            if block.has("hysteresis"):
+                text = f"virtual_server {title}: hysteresis {hysteresis} must be less than quorum {quorum}"
+                reader.warn(where, "FH0207", f"{text}; {quorum - 1} is taken")
+            hysteresis = quorum - 1
+        return quorum, hysteresis
+
+    def _flags(self, block: Block, scheduler: str, title: str) -> tuple[str, ...]:
+        found: list[str] = []
+        for name in _FLAGS:
+            if not block.has(name):
+                continue
+            if name[:3] in ("sh-", "mh-") and scheduler != name[:2]:
+                where = block.where(name) or block.statement
+                assert where is not None
+                text = f"virtual_server {title}: {name} is a flag of the scheduler {name[:2]}; it is ignored"
+                self.reader.warn(where, "FH0203", text)
+                continue
+            found.append(name)
+        return tuple(found)
+
+
+def _title(statement: Statement) -> str:
+    return " ".join(w.text for w in statement.arguments)
