@@ -79,7 +79,7 @@ def test_a_frozen_master_listens_before_it_speaks(seconds: int, other: str) -> N
         woken = time.time_ns()
         one.resume()
         time.sleep(0.8)  # eight intervals: more than a master-down interval
-        made.wait_master(2, VIP)
+        made.wait_master(2, VIP, timeout=2)
         assert made.quiet_from(1, woken)
         assert not [f for f in made.capture.announcements("r1", address=VIP) if f.at_ns > woken]
 

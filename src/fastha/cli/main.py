@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drain": ("fastha.cli.drain:command", "Hand an instance over and keep it away."),
     "genhash": ("fastha.cli.genhash:genhash", "The digest of a page, for HTTP_GET and SSL_GET."),
     "undrain": ("fastha.cli.drain:undrain", "Let a drained instance take part again."),
+    "lab": ("fastha.cli.lab:command", "Test beds in network namespaces; `lab demo` shows a failover."),
 }
 
 

@@ -6,6 +6,7 @@ client that counts what it lost; :mod:`fastha.lab.faults` breaks things. All of 
 nothing behind.
 """
 
+from fastha.lab import confs, faults
 from fastha.lab.capture import Capture, Frame, gaps_ms
 from fastha.lab.daemons import KINDS, Daemon, FasthaDaemon, KeepalivedDaemon, cpu_seconds, pss_kib
 from fastha.lab.prober import Outage, Prober
@@ -25,7 +26,9 @@ __all__ = [
     "Outage",
     "Port",
     "Prober",
+    "confs",
     "cpu_seconds",
+    "faults",
     "gaps_ms",
     "pss_kib",
     "wait_for",
