@@ -32,6 +32,7 @@ from fastha.net.statics import StaticObjects
 from fastha.net.sysctl import SysctlKeeper
 from fastha.net.tables import NameTables
 from fastha.telemetry.log import Sink, StreamSink, default_sinks
+from fastha.telemetry.recorder import TransitionRecorder
 from fastha.vrrp.manager import Manager
 from fastha.vrrp.records import Level, Note, Transition
 
@@ -43,6 +44,7 @@ from .pidfile import AlreadyRunningError, PidFile
 from .systemd import Notifier
 
 if TYPE_CHECKING:
+    from .dumps import Dumps
     from .hooks import Hooks
 
 HISTORY = 2000
@@ -75,6 +77,8 @@ class Daemon:
         self._changed_links: set[str] = set()
         self._exit_code = EXIT_OK
         self.hooks: Hooks | None = None
+        self.recorder = TransitionRecorder()
+        self._dumps: Dumps | None = None
 
     # ---------------------------------------------------------------- start
 
@@ -250,6 +254,9 @@ class Daemon:
     def _transition(self, transition: Transition) -> None:
         self.transitions += 1
         self.history.append(transition)
+        self.recorder.record_marks(
+            transition.instance, transition.new, ((mark.step, mark.at_us) for mark in transition.marks)
+        )
         text = {
             "MASTER": "Entering MASTER STATE",
             "BACKUP": "Entering BACKUP STATE",
@@ -319,6 +326,18 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._reload_by_signal()))
+        loop.add_signal_handler(signal.SIGUSR1, self._dump, "data")
+        loop.add_signal_handler(signal.SIGUSR2, self._dump, "stats")
+        loop.add_signal_handler(signal.SIGRTMIN + 2, self._dump, "json")
+        loop.add_signal_handler(signal.SIGRTMAX - 1, self._dump, "stats_and_clear")
+
+    def _dump(self, what: str) -> None:
+        """keepalived's dumps, loaded when the first is asked for."""
+        if self._dumps is None:
+            from .dumps import Dumps  # noqa: PLC0415
+
+            self._dumps = Dumps(self, self.recorder)
+        self._dumps.write(what)
 
     async def _reload_by_signal(self) -> None:
         with contextlib.suppress(ControlError):

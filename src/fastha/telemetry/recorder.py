@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from fastha.telemetry.snapshot import Histogram
+if TYPE_CHECKING:
+    from fastha.telemetry.snapshot import Histogram
 
 #: Upper bounds in seconds, from what the engine does alone to what operators notice.
 REACTION_BOUNDS = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.5, 1.0)
@@ -37,6 +39,8 @@ class Distribution:
 
     def histogram(self, name: str, text: str, labels: tuple[tuple[str, str], ...] = ()) -> Histogram:
         """As a snapshot has it; `name` is without the `fastha_` prefix."""
+        from fastha.telemetry.snapshot import Histogram  # noqa: PLC0415 - only who asks for metrics loads it
+
         return Histogram(
             name=name, help=text, labels=labels, buckets=self.cumulative(), sum=self.sum, count=self.count
         )
@@ -79,6 +83,21 @@ class TransitionRecorder:
             self._reaction.observe(reaction_s)
         if outage_s is not None:
             self._outage.observe(outage_s)
+
+    def record_marks(self, name: str, state: str, marks: Iterable[tuple[str, float]]) -> None:
+        """The same from a timeline of (step, microseconds), by the names that the engine's timeline has."""
+        at = dict(marks)
+        announced = at.get("first announcement")
+        if state != "MASTER" or announced is None:
+            self.record(name, state)
+            return
+        decided, heard = at.get("decided"), at.get("last advert heard")
+        self.record(
+            name,
+            state,
+            reaction_s=None if decided is None else max(0.0, announced - decided) / 1e6,
+            outage_s=None if heard is None else max(0.0, announced - heard) / 1e6,
+        )
 
     def transitions(self, name: str) -> tuple[tuple[str, int], ...]:
         """How often an instance entered each state."""
