@@ -55,6 +55,7 @@ cdef extern from "fh_vrrp_codec.h" nogil:
         fh_vrrp_msg msg
         uint8_t ttl
         uint8_t tos
+        bint old_unicast_checksum
         bint ethernet
         uint8_t eth_src[6]
         const fh_hmac_md5_key *ah_key
@@ -435,6 +436,7 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
     if spec.auth_type == 1:
         memcpy(tx.msg.auth_data, <const char *>password, min(len(password), 8))
     tx.tos = 0xc0
+    tx.old_unicast_checksum = spec.old_checksum_send
     signs = spec.hmac_mode != 0 and spec.hmac_mode != FH_VRRP_HMAC_RECEIVE_ONLY
 
     block.want(sizeof(fh_ei_conf))

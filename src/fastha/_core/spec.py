@@ -122,6 +122,7 @@ class VrrpSpec(msgspec.Struct, frozen=True, kw_only=True):
     skip_check_adv_addr: bool = False
     discard_addr_mismatch: bool = False
     old_checksum_auto: bool = False
+    old_checksum_send: bool = False
     auth_type: int = 0
     auth_password: bytes = b""
     hmac_keys: tuple[HmacKey, ...] = ()

@@ -6,6 +6,7 @@ settings that exclude each other applied and told.
 from __future__ import annotations
 
 import socket
+import stat
 from typing import Any
 
 from .lexer import Word
@@ -102,6 +103,7 @@ class VrrpBuilder:
             disable_local_igmp=g.get("disable_local_igmp", False),
             log_unknown_vrids=g.get("log_unknown_vrids", False),
             random_seed=g.get("random_seed"),
+            umask=self._umask(),
             json_version=int(g.get("json_version", "1")),
             data_use_instance=g.get("data_use_instance", False),
             state_dump_file=g.get("state_dump_file"),
@@ -114,6 +116,23 @@ class VrrpBuilder:
             control_group=g.get("fastha_control_group"),
             engine_priority=g.get("fastha_engine_priority", 50),
         )
+
+    def _umask(self) -> int | None:
+        """A number in C's notation, or names of permission bits joined by |."""
+        words = self.globals.get("umask")
+        if not words:
+            return None
+        bits = 0
+        for name in "".join(w.text for w in words).split("|"):
+            try:
+                bits |= int(name, 8) if name.startswith("0") and name.isdigit() else int(name, 0)
+            except ValueError:
+                value = getattr(stat, f"S_{name.removeprefix('S_')}", None)
+                if value is None:
+                    self.reader.warn(words[0], "FH0110", f"umask: {name!r} is not known; it is ignored")
+                    return None
+                bits |= value
+        return bits & 0o777
 
     def _process(self, part: str) -> ProcessSettings:
         g = self.globals

@@ -33,7 +33,14 @@ table(
     flag("namespace_with_ipsets", "allow ipsets inside a namespace", status="ignored"),
     flag("use_pid_dir", "put pid files into the run directory"),
     word("instance", "name of this daemon among several (not reloadable)"),
-    number("child_wait_time", 0, UINT, "seconds to wait for the parts to end", "5"),
+    number(
+        "child_wait_time",
+        0,
+        UINT,
+        "seconds to wait for child processes (there are none)",
+        "5",
+        status="ignored",
+    ),
     block("track_group", "track_group", "ties static objects to instances", multiple=True, named=True),
     lines("static_ipaddress", "addresses that are always set", multiple=True),
     lines("static_routes", "routes that are always set", multiple=True),
@@ -75,7 +82,7 @@ _PROCESS = [
     keyword
     for part in ("vrrp", "checker", "bfd")
     for keyword in (
-        number(f"{part}_priority", -20, 19, "nice value", "0"),
+        number(f"{part}_priority", -20, 19, "nice value (the engine is real-time)", "0", status="ignored"),
         flag(f"{part}_no_swap", "lock memory (the engine's always is, where permitted)"),
         number(f"{part}_rt_priority", 0, 99, "real-time priority (of the engine)", "50"),
         words(f"{part}_cpu_affinity", "CPUs to run on", "all"),
@@ -223,7 +230,7 @@ table(
     number("vrrp_rx_bufs_multiplier", 1, UINT, "adverts that a receive buffer holds", "3", status="ignored"),
     seconds("vrrp_startup_delay", 0.001, DAY, "hold VRRP back at start", "0"),
     seconds("vrrp_delay_after_boot", 0.001, DAY, "hold VRRP back after boot", "0"),
-    flag("log_unknown_vrids", "log adverts of unknown virtual routers"),
+    flag("log_unknown_vrids", "log adverts of unknown virtual routers", status="parsed"),
     boolean("vrrp_owner_ignore_adverts", "owners drop adverts"),
     word("vmac_prefix", "prefix of VMAC names", "vrrp"),
     word("vmac_addr_prefix", "prefix of use_vmac_addr names", "vmac_prefix"),

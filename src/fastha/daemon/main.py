@@ -23,13 +23,14 @@ from fastha._core.engine import Engine, EngineError
 from fastha.config.model import Config
 from fastha.net import leftovers
 from fastha.net.filters import choose
+from fastha.net.linkbeat import Linkbeat, LinkbeatMethod
 from fastha.net.links import LinkEvent, LinkEventKind, LinkMonitor, LinkTable, MonitorOverrunError
 from fastha.net.model_plan import ModelPlanner, PlanError
 from fastha.net.namespace import NamespaceError, enter
 from fastha.net.nlsock import NetlinkSocket
 from fastha.net.plan import PlanObject
 from fastha.net.statics import StaticObjects
-from fastha.net.sysctl import SysctlKeeper
+from fastha.net.sysctl import SysctlKeeper, disable_local_igmp
 from fastha.net.tables import NameTables
 from fastha.telemetry.log import Sink, StreamSink, default_sinks
 from fastha.telemetry.recorder import TransitionRecorder
@@ -77,6 +78,7 @@ class Daemon:
         self._changed_links: set[str] = set()
         self._exit_code = EXIT_OK
         self.hooks: Hooks | None = None
+        self._poller: Linkbeat | None = None
         self.recorder = TransitionRecorder()
         self._dumps: Dumps | None = None
 
@@ -131,6 +133,9 @@ class Daemon:
                 await self.hooks.startup()
             self._apply(self.config)
             self._clear_leftovers(found)
+            self._linkbeat()
+            if g.disable_local_igmp:
+                disable_local_igmp(self.sysctls)
             self._begin()
             try:
                 await self.control.start()
@@ -152,6 +157,22 @@ class Daemon:
             from .hooks import Hooks  # noqa: PLC0415
 
             self.hooks = Hooks(configuration, self.manager, self.log)
+
+    def _linkbeat(self) -> None:
+        """Polls the links that the configuration asks to be polled, once a second."""
+        names = {entry.interface: entry.method for entry in self.config.linkbeat_interfaces}
+        for conf in self.config.instances:
+            polled = conf.linkbeat_use_polling or self.config.globals_.linkbeat_use_polling
+            if polled and conf.interface is not None:
+                names.setdefault(conf.interface, None)
+        if names and self._poller is None:
+            self._poller = Linkbeat()
+        for name, method in names.items():
+            link = self.table.by_name(name)
+            if link is not None and self._poller is not None:
+                asked = LinkbeatMethod[method] if method is not None else None
+                self.engine.link_state(link.ifindex, self._poller.poll(name, asked))
+        asyncio.get_running_loop().call_later(1.0, self._linkbeat)
 
     def _begin(self) -> None:
         g = self.config.globals_

@@ -25,7 +25,7 @@ import msgspec
 from fastha._core.engine import Engine, EngineError, Event
 from fastha._core.events import EventKind, Fault
 from fastha._core.spec import NO_SLOT, VrrpSpec
-from fastha.config.model import Config, IPAddress, VrrpInstance
+from fastha.config.model import Config, IPAddress, Track, VrrpInstance
 from fastha.net.filters import Filter, FilterAddress, FilterError
 from fastha.net.links import LinkTable
 from fastha.net.model_plan import ModelPlanner, PlanError
@@ -214,13 +214,15 @@ class Manager:
 
     @staticmethod
     def _with_group(conf: VrrpInstance, config: Config) -> VrrpInstance:
-        """The instance with the interfaces that its sync group tracks."""
-        for group in config.sync_groups:
-            if conf.name in group.members and group.track_interfaces:
-                own = {track.name for track in conf.track_interfaces}
-                more = tuple(track for track in group.track_interfaces if track.name not in own)
-                return msgspec.structs.replace(conf, track_interfaces=(*conf.track_interfaces, *more))
-        return conf
+        """The instance with the interfaces that its sync group tracks, and those of static objects tied to
+        it."""
+        more = [t for g in config.sync_groups if conf.name in g.members for t in g.track_interfaces]
+        tied = {g.name for g in config.track_groups if conf.name in g.members}
+        if tied:
+            more += [Track(a.dev) for a in config.static_addresses if a.track_group in tied and a.dev]
+            more += [Track(r.dev) for r in config.static_routes if r.track_group in tied and r.dev]
+        known = {track.name: track for track in (*more, *conf.track_interfaces)}
+        return msgspec.structs.replace(conf, track_interfaces=tuple(known.values())) if more else conf
 
     def _slot(self) -> int:
         if self._free:

@@ -320,6 +320,7 @@ def plan_instance(
         skip_check_adv_addr=instance.skip_check_adv_addr,
         discard_addr_mismatch=instance.address_list == "check",
         old_checksum_auto=instance.unicast,
+        old_checksum_send=instance.old_unicast_checksum,
         auth_type=_AUTH[instance.auth_type],
         auth_password=instance.auth_pass,
         hmac_keys=tuple(HmacKey(k.key_id, k.secret) for k in hmac.keys) if hmac is not None else (),
