@@ -48,6 +48,19 @@ CODES: dict[str, str] = {
     "FH0209": "Address families that do not fit together.",
     "FH0210": "A quorum that cannot be reached.",
     "FH0213": "Works, but is unusual enough to be a mistake.",
+    "FH0301": "A tracked failure that can never move the address.",
+    "FH0302": "nopreempt keeps the address where something has failed.",
+    "FH0303": "The priority saturates: some weights have no effect.",
+    "FH0304": "Strict mode drops the traffic to the addresses.",
+    "FH0305": "The address owner's priority never changes.",
+    "FH0306": "Equal priorities.",
+    "FH0307": "The routers of a virtual router do not agree.",
+    "FH0308": "A weight of 0 is a fault.",
+    "FH0309": "A positive weight decides who is master.",
+    "FH0310": "The routers list different addresses.",
+    "FH0311": "A failure is noticed late.",
+    "FH0312": "Nothing is tracked.",
+    "FH0313": "A password that protects nothing.",
 }
 
 

@@ -94,7 +94,7 @@ def _build(statements: list[Statement], reader: Reader, path: str) -> Config:
         reader, (builder.track_file(n, b) for n, b in blocks("track_file", "vrrp_track_file"))
     )
     values["track_processes"] = _unique(
-        reader, (builder.track_process(n, b) for n, b in blocks("vrrp_track_process", "track_process"))
+        reader, (builder.track_process(n, b) for n, b in blocks("vrrp_track_process"))
     )
     values["instances"] = _unique(reader, (builder.instance(n, b) for n, b in blocks("vrrp_instance")))
     values["sync_groups"] = _unique(reader, (builder.sync_group(n, b) for n, b in blocks("vrrp_sync_group")))

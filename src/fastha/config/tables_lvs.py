@@ -293,7 +293,7 @@ table(
     "FILE_CHECK",
     word("track_file", "which"),
     words("weight", "multiplier [reverse]; 0: a number other than 0 means down", "of the track_file"),
-    boolean("alpha", "start down", "of the real server"),
+    boolean("alpha", "start down", "of the real server", extension=True),
 )
 table(
     "BFD_CHECK",
@@ -314,7 +314,7 @@ table(
     number("regex_min_offset", 0, UINT, "the match begins there or later", "0"),
     number("regex_max_offset", 0, UINT, "the match begins there or before"),
     words("regex_stack", "sizes of keepalived's JIT stack: START MAX", status="ignored"),
-    boolean("tls_compliant", "a proper end of TLS is needed", "of the check"),
+    boolean("tls_compliant", "a proper end of TLS is needed", "of the check", extension=True),
     word("fastha_json_path", "a field of a JSON body, as a.b[0].c", extension=True),
     word("fastha_json_value", "what the field must be", "anything", extension=True),
 )
