@@ -7,6 +7,7 @@ Made only when the configuration asks for any of it: a daemon that only speaks V
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import msgspec
@@ -69,6 +70,9 @@ class Hooks:
         self.hub = TrackingHub(self.runner, on_change=self._standing, log=self._say)
         self.notifier = Notifier(self.runner, self._say)
         self._group_states: dict[str, State] = {}
+        self._waiting: dict[str, Transition] = {}
+        self._effective: dict[str, int] = {}
+        self._silent_priorities: dict[str, int] = {}
         self._states: dict[str, str] = {}
 
     def _say(self, text: str) -> None:
@@ -106,6 +110,18 @@ class Hooks:
     # ---------------------------------------------------------------- tracking moves instances
 
     def _standing(self, standing: Standing) -> None:
+        before = self._effective.get(standing.name)
+        self._effective[standing.name] = standing.effective
+        if before not in (None, standing.effective) and not standing.tell_priority:
+            # it moved with a fault that ended: keepalived tells of the fault only
+            self._silent_priorities[standing.name] = standing.effective
+        if standing.faults:
+            cause = "; ".join(standing.faults)
+            for name in self._fellows(standing.name):
+                waited = self._waiting.pop(name, None)
+                if waited is not None:
+                    self._log("notice", f"({name}) Entering FAULT STATE: {cause}")
+                    self._publish(msgspec.structs.replace(waited, cause=cause))
         self._tell(standing.name)
         if standing.cause and standing.cause != "configuration":
             self._log("info", f"({standing.name}) {standing.cause}")
@@ -124,8 +140,35 @@ class Hooks:
 
     # ---------------------------------------------------------------- instances are told on
 
+    def waits(self, t: Transition) -> str:
+        """The words for an instance that only waits for the first results of scripts; empty for any other.
+
+        keepalived calls that no fault: it tells nobody until there is a result.
+        """
+        if t.new != "FAULT" or t.faults & ~int(Fault.SCRIPT | Fault.DISABLED | Fault.GROUP):
+            return ""
+        pending: dict[str, None] = {}
+        for name in self._fellows(t.instance):
+            with contextlib.suppress(KeyError):
+                standing = self.hub.standing(name)
+                if standing.faults:
+                    return ""
+                pending.update(dict.fromkeys(standing.pending))
+        return f"waiting for the first result of {', '.join(pending)}" if pending else ""
+
+    def _fellows(self, name: str) -> tuple[str, ...]:
+        """The members of an instance's sync group, or the instance alone."""
+        return next((g.members for g in self._config.sync_groups if name in g.members), (name,))
+
     def transition(self, t: Transition) -> None:
         """Tells every channel of a transition, and of what it means for the sync group."""
+        if self.waits(t):
+            self._waiting[t.instance] = t
+            return
+        self._waiting.pop(t.instance, None)
+        self._publish(t)
+
+    def _publish(self, t: Transition) -> None:
         state = _STATES.get(t.new)
         if state is None:
             return
@@ -184,16 +227,20 @@ class Hooks:
         running = self._manager.by_name(note.instance)
         if running is None:
             return
+        priority = int(self._manager.engine.status(running.slot)["priority"])
         if note.kind == "lower_priority":
             state = State.MASTER_RX_LOWER_PRI
         else:
+            priority = note.number
+            if self._silent_priorities.pop(note.instance, None) == priority:
+                return
             state = State.MASTER_PRIORITY if running.state == "MASTER" else State.BACKUP_PRIORITY
         self.notifier.publish(
             InstanceEvent(
                 kind=Kind.INSTANCE,
                 name=note.instance,
                 state=state,
-                priority=note.number if note.kind == "priority" else running.conf.priority,
+                priority=priority,
                 wall_ns=time.time_ns(),
                 monotonic_ns=note.monotonic_ns,
                 interface=running.conf.interface or "",

@@ -287,7 +287,11 @@ class Daemon:
             "INIT": "stopped",
             "DELETED": "removed",
         }.get(transition.new, transition.new)
-        self.log("notice", f"({transition.instance}) {text}: {transition.cause}")
+        waits = self.hooks.waits(transition) if self.hooks is not None else ""
+        if waits:
+            self.log("info", f"({transition.instance}) {waits}")
+        else:
+            self.log("notice", f"({transition.instance}) {text}: {transition.cause}")
         if self.hooks is not None:
             self.hooks.transition(transition)
 

@@ -112,7 +112,10 @@ def note_of(event: Event, instance: str, item_text: str) -> Note | None:
 
     if kind == EventKind.PRIORITY:
         return note(
-            "priority", Level.INFO, f"Changing effective priority from {event.arg[0]} to {event.arg[1]}"
+            "priority",
+            Level.INFO,
+            f"Changing effective priority from {event.arg[0]} to {event.arg[1]}",
+            event.arg[1],
         )
     if kind == EventKind.LOWER_PRIO:
         return note(
