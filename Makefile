@@ -34,6 +34,22 @@ test-c:
 	@cmake --build build/tsan -j 2 --target test_core >/dev/null
 	ctest --test-dir build/tsan --output-on-failure -R '^test_core$$'
 
+# FUZZ_SECONDS for each target; what is found new stays in build/fuzz-corpus.
+FUZZ_SECONDS ?= 10
+fuzz:
+	@tools/debian-setup fuzz
+	@cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFASTHA_FUZZ=ON -DFASTHA_SANITIZE=address,undefined >/dev/null
+	@cmake --build build/fuzz -j 2 >/dev/null
+	@for target in tests/fuzz/fuzz_*.c; do \
+		name=$$(basename $$target .c); \
+		mkdir -p build/fuzz-corpus/$$name; \
+		echo "$$name: $(FUZZ_SECONDS) s"; \
+		build/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -max_len=2048 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz-corpus/$$name- build/fuzz-corpus/$$name tests/fuzz/corpus/$$name \
+			>build/fuzz-corpus/$$name.log 2>&1 || { cat build/fuzz-corpus/$$name.log; exit 1; }; \
+		grep -h number_of_executed_units build/fuzz-corpus/$$name.log; \
+	done
+
 lint: build
 	@tools/debian-setup lint
 	$(BIN)/ruff check src tests bench setup.py
