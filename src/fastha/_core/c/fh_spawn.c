@@ -109,7 +109,7 @@ FH_UNSANITIZED static int run_child(void *opaque) {
      * ignores them). All zero is SIG_DFL, no flags, an empty mask. */
     static const unsigned char dfl[64];
     for (int signal_no = 1; signal_no <= LAST_SIGNAL; signal_no++)
-        syscall(SYS_rt_sigaction, signal_no, dfl, NULL, sizeof(uint64_t));
+        syscall(SYS_rt_sigaction, signal_no, dfl, NULL, 8 /* octets of the mask */);
 
     setpgid(0, 0);
     be_ordinary();
