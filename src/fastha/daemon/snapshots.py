@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 
 from fastha import __version__
 from fastha._core.engine import Engine
-from fastha.config.model import Address, Command, Config, SyncGroup, Track, VrrpInstance
+from fastha.config.model import Address, Config, SyncGroup, Track, VrrpInstance
+from fastha.notify.events import Kind as EventKind
 from fastha.notify.notifier import Notifier
+from fastha.notify.spec import InstanceHooks, NotifyPlan
+from fastha.scripts.runner import Program
 from fastha.telemetry.recorder import TransitionRecorder, cumulative
 from fastha.telemetry.snapshot import (
     ChannelSnapshot,
@@ -81,7 +84,16 @@ def build(
 ) -> DaemonSnapshot:
     """The snapshot. `started` is the daemon's start in seconds since the epoch."""
     running = tuple(manager.instances.values())
-    instances = tuple(_instance(engine, one, config, hub, recorder) for one in running)
+    plan = notifier.plan if notifier is not None else NotifyPlan()
+    known = {(hooks.kind, hooks.name): hooks for hooks in plan.hooks}
+
+    def hooks_of(kind: EventKind, name: str) -> InstanceHooks:
+        return known.get((kind, name)) or InstanceHooks(kind=kind, name=name)
+
+    instances = tuple(
+        _instance(engine, one, config, hub, hooks_of(EventKind.INSTANCE, one.name), recorder)
+        for one in running
+    )
     states = {instance.iname: instance.state for instance in instances}
     return DaemonSnapshot(
         wall=time.time(),
@@ -89,7 +101,9 @@ def build(
         version=__version__,
         router_id=config.globals_.router_id or "",
         instances=instances,
-        groups=tuple(_group(group, states) for group in config.sync_groups),
+        groups=tuple(
+            _group(group, states, hooks_of(EventKind.GROUP, group.name)) for group in config.sync_groups
+        ),
         scripts=() if hub is None else script_snapshots(hub),
         files=() if hub is None else file_snapshots(hub),
         processes=() if hub is None else process_snapshots(hub),
@@ -122,7 +136,7 @@ def script_snapshots(hub: TrackingHub) -> tuple[ScriptSnapshot, ...]:
         found.append(
             ScriptSnapshot(
                 name=spec.name,
-                command=program.argv if program is not None else (f"<{spec.open_path}",),
+                command=program.resolved if program is not None else (f"<{spec.open_path}",),
                 interval=spec.interval,
                 timeout=spec.limit,
                 weight=spec.weight,
@@ -214,6 +228,7 @@ def _instance(
     running: Running,
     config: Config,
     hub: TrackingHub | None,
+    hooks: InstanceHooks,
     recorder: TransitionRecorder | None,
 ) -> InstanceSnapshot:
     conf, live = running.conf, engine.status(running.slot)
@@ -226,7 +241,6 @@ def _instance(
         standing = hub.standing(conf.name)
     device = next(iter(running.devices.values()), None)
     dev = device.spec.name if device is not None else conf.interface or ""
-    commands = {script.name: script.command for script in config.scripts}
 
     def tracked(
         tracks: tuple[Track, ...], command: Callable[[str], str] = lambda _: ""
@@ -237,8 +251,10 @@ def _instance(
         )
 
     def script_text(name: str) -> str:
-        command = commands.get(name)
-        return "" if command is None else " ".join(f"'{word}'" for word in command.argv)
+        script = hub.scripts.get(name) if hub is not None else None
+        if script is None or script.spec.program is None:
+            return ""
+        return " ".join(f"'{word}'" for word in script.spec.program.resolved)
 
     return InstanceSnapshot(
         iname=conf.name,
@@ -274,13 +290,13 @@ def _instance(
         version=conf.version,
         smtp_alert=conf.smtp_alert,
         notify_deleted=notify.notify_deleted,
-        script_backup=_argv(notify.backup),
-        script_master=_argv(notify.master),
-        script_fault=_argv(notify.fault),
-        script_stop=_argv(notify.stop),
-        script_deleted=_argv(notify.deleted),
-        script=_argv(notify.generic),
-        script_master_rx_lower_pri=_argv(notify.master_rx_lower_pri),
+        script_backup=_words(hooks.backup),
+        script_master=_words(hooks.master),
+        script_fault=_words(hooks.fault),
+        script_stop=_words(hooks.stop),
+        script_deleted=_words(hooks.deleted),
+        script=_words(hooks.generic),
+        script_master_rx_lower_pri=_words(hooks.master_rx_lower_pri),
         vips=tuple(address_text(a, dev, state is StateCode.MASTER) for a in conf.addresses),
         evips=tuple(address_text(a, dev, state is StateCode.MASTER) for a in conf.excluded),
         vroutes=tuple(route.text for route in conf.routes),
@@ -331,7 +347,7 @@ def _stats(counters: Mapping[str, int], rejects: Mapping[str, int]) -> InstanceS
     )
 
 
-def _group(group: SyncGroup, states: Mapping[str, StateCode]) -> GroupSnapshot:
+def _group(group: SyncGroup, states: Mapping[str, StateCode], hooks: InstanceHooks) -> GroupSnapshot:
     """A group is master when all its members are, and in fault when one is."""
     seen = {states.get(member, StateCode.INIT) for member in group.members}
     state = StateCode.BACKUP
@@ -345,11 +361,11 @@ def _group(group: SyncGroup, states: Mapping[str, StateCode]) -> GroupSnapshot:
         members=group.members,
         smtp_alert=group.smtp_alert,
         tracking_weight=group.tracking_weight,
-        script_backup=_argv(group.notify.backup),
-        script_master=_argv(group.notify.master),
-        script_fault=_argv(group.notify.fault),
-        script_stop=_argv(group.notify.stop),
-        script=_argv(group.notify.generic),
+        script_backup=_words(hooks.backup),
+        script_master=_words(hooks.master),
+        script_fault=_words(hooks.fault),
+        script_stop=_words(hooks.stop),
+        script=_words(hooks.generic),
     )
 
 
@@ -426,8 +442,8 @@ def _labels(conf: VrrpInstance) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _argv(command: Command | None) -> tuple[str, ...]:
-    return () if command is None else command.argv
+def _words(program: Program | None) -> tuple[str, ...]:
+    return () if program is None else program.resolved
 
 
 def _state(shown: str) -> StateCode:

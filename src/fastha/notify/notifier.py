@@ -46,6 +46,11 @@ class Notifier:
         self._retired: set[asyncio.Task[None]] = set()
 
     @property
+    def plan(self) -> NotifyPlan:
+        """What is told, and how."""
+        return self._plan
+
+    @property
     def channels(self) -> tuple[Channel, ...]:
         """All channels in the order in which they are told."""
         found: list[Channel] = [self._hooks, *self._fifos.values(), *self._added]

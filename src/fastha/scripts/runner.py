@@ -46,6 +46,11 @@ class Program(msgspec.Struct, frozen=True):
     argv: tuple[str, ...]
     identity: Identity
 
+    @property
+    def resolved(self) -> tuple[str, ...]:
+        """The words with the path that is executed in place of the first, as keepalived's dumps have them."""
+        return (self.path, *self.argv[1:])
+
     def describe(self) -> str:
         """The command as an operator would write it."""
         return " ".join(word if word and " " not in word else f"'{word}'" for word in self.argv)
