@@ -219,7 +219,7 @@ def test_the_same_file_and_events_make_the_same_calls_lines_and_dumps(place: Pat
 
 
 def compare_logs(theirs: str, ours: str) -> None:
-    """The lines that alerts look for. A priority that moves as a fault ends is "Setting" in keepalived's log."""
+    """The lines that alerts look for; a priority that moves as a fault ends is "Setting" in keepalived."""
     pattern = re.compile(
         r"\((VI_\d)\) (Entering \w+ STATE|(?:Changing|Setting) effective priority .*?to \d+)"
     )
