@@ -632,13 +632,33 @@ cdef class IpvsSocket:
         self._simple(out.used, f"starting the IPVS sync daemon on {daemon.interface}")
 
     def stop_daemon(self, int state):
+        # A daemon that is stopped before its thread has run once makes the kernel answer EINTR, which netlink
+        # does not pass on: no acknowledgement comes. So a question is sent along whose answer comes for sure.
         cdef fh_ipvs_buffer out = self._buffer()
         cdef fh_ipvs_daemon daemon
+        cdef fh_nl_message message
+        cdef size_t size, offset
+        cdef uint32_t asked
+        cdef int code = 0, found
         memset(&daemon, 0, sizeof(daemon))
         daemon.state = <uint32_t>state
-        self._seq += 1
-        fh_ipvs_put_daemon(&out, self._kind, 10, _ACK, self._seq, &daemon)
-        self._simple(out.used, "stopping the IPVS sync daemon")
+        self._seq += 2
+        asked = self._seq
+        fh_ipvs_put_daemon(&out, self._kind, 10, _ACK, asked - 1, &daemon)
+        fh_ipvs_put_plain(&out, self._kind, 15, 0, asked)
+        self.messages_sent += 1
+        self._transmit(out.used)
+        while True:
+            size = self._receive()
+            offset = 0
+            while fh_nl_next(self._in, size, &offset, &message):
+                if message.type == _NLMSG_ERROR and message.seq == asked - 1:
+                    found = fh_nl_error(&message, NULL, 0)
+                    code = found if found else code
+                elif message.seq == asked:
+                    if code:
+                        raise OSError(code, f"stopping the IPVS sync daemon: {os.strerror(code)}")
+                    return
 
     def set_timeouts(self, unsigned int tcp, unsigned int tcp_fin, unsigned int udp):
         cdef fh_ipvs_buffer out = self._buffer()

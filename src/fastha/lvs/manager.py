@@ -457,9 +457,12 @@ class LvsManager:
             await asyncio.sleep(interval if interval and not self.problem else 5.0)
             if self.problem:
                 await self._write_table(first=True)
-            elif interval and self.virtual:
+            elif not self.virtual and self.config.sync_daemon is None:
+                continue
+            elif interval:
                 try:
                     await self._reconciler.repair()
+                    self._syncd.repair()
                 except OSError as error:
                     self._failed(error)
 

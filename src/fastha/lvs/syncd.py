@@ -25,6 +25,7 @@ class SyncFollower:
         self._conf: SyncDaemonConfig | None = None
         self._states: dict[str, tuple[str, int]] = {}
         self._ours = False
+        self._problem = ""
 
     def configure(self, conf: SyncDaemonConfig | None) -> None:
         """Another configuration, or None: puts the kernel right."""
@@ -73,9 +74,19 @@ class SyncFollower:
                 if kind not in running or not _fits(daemon, running[kind]):
                     self._client.start_daemon(daemon)
         except OSError as error:
-            self._tell("error", f"IPVS sync daemon: {error.strerror or error}")
+            text = f"IPVS sync daemon: {error.strerror or error}"
+            if text != self._problem:
+                self._problem = text
+                self._tell("error", text)
+            self._ours = True  # one of two may run
             return
+        self._problem = ""
         self._ours = bool(wanted)
+
+    def repair(self) -> None:
+        """Tries again what failed, and starts anew what somebody else stopped."""
+        if self._conf is not None:
+            self.apply()
 
     def stop(self) -> None:
         """At shutdown: stops what was started here."""
