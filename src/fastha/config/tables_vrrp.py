@@ -226,7 +226,7 @@ table(
     boolean("vrrp_owner_ignore_adverts", "owners drop adverts"),
     word("vmac_prefix", "prefix of VMAC names", "vrrp"),
     word("vmac_addr_prefix", "prefix of use_vmac_addr names", "vmac_prefix"),
-    words("umask", "umask of created files", status="parsed"),
+    words("umask", "umask of created files"),
     number("random_seed", 0, UINT, "seed of ${_RANDOM}"),
     word(
         "reload_check_config",
