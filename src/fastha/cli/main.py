@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line of help)
     "run": ("fastha.cli.run:command", "Run the daemon in the foreground."),
     "check": ("fastha.cli.check:command", "Check a configuration; say everything that is wrong with it."),
+    "config": ("fastha.cli.config:command", "Show, compare and format configurations."),
     "explain": ("fastha.cli.explain:command", "What a keyword or a diagnostic's code means."),
     "show": ("fastha.cli.show:command", "What the running daemon knows."),
     "reload": ("fastha.cli.reload:command", "Read the configuration again, apply the difference."),

@@ -11,8 +11,9 @@ import msgspec
 
 from fastha import __version__
 from fastha._core.events import fault_words
-from fastha.config.model import Config, VrrpInstance
-from fastha.vrrp.manager import Running, identity
+from fastha.config.diff import compare
+from fastha.config.model import Config
+from fastha.vrrp.manager import Running
 from fastha.vrrp.planner import down_interval_ns, lifetime_s, skew_ns
 from fastha.vrrp.records import Note, Transition
 
@@ -107,25 +108,5 @@ def counters(daemon: Daemon) -> dict[str, Any]:
 
 def difference(old: Config, new: Config) -> list[str]:
     """What a reload changes, in operator's words."""
-    before = {identity(conf): conf for conf in old.instances}
-    after = {identity(conf): conf for conf in new.instances}
-    lines = [f"instance {conf.name} is removed" for key, conf in before.items() if key not in after]
-    for key, conf in after.items():
-        had = before.get(key)
-        if had is None:
-            lines.append(f"instance {conf.name} is added")
-        elif changed := _changed(had, conf):
-            lines.append(f"instance {conf.name} changes: {', '.join(changed)}")
-    if old.globals_ != new.globals_:
-        fields = [
-            f for f in new.globals_.__struct_fields__ if getattr(old.globals_, f) != getattr(new.globals_, f)
-        ]
-        lines.append(f"global settings change: {', '.join(fields)}")
-    for field in ("sync_groups", "static_addresses", "static_routes", "static_rules", "scripts"):
-        if getattr(old, field) != getattr(new, field):
-            lines.append(f"{field.replace('_', ' ')} change")
+    lines = [line for change in compare(old, new) for line in change.render().splitlines()]
     return lines or ["nothing changes"]
-
-
-def _changed(old: VrrpInstance, new: VrrpInstance) -> list[str]:
-    return [f for f in new.__struct_fields__ if f != "span" and getattr(old, f) != getattr(new, f)]
