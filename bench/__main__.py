@@ -21,7 +21,8 @@ from fastha.lab import LabError
 from fastha.lab.peers import Wakeups
 from fastha.lab.spaces import run
 
-OUT = Path(__file__).parent / "out"
+RESULTS = Path(__file__).parent / "results"
+SCRATCH = Path(__file__).parent / "out"
 REPORT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
@@ -60,7 +61,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run_scenario(name: str, size: Size, only: list[str]) -> dict[str, Any]:
+def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> dict[str, Any]:
     """All cases of a scenario, daemons in a new random order at each repeat; the data of its part of the
     report."""
     scenario = load(name)
@@ -68,6 +69,8 @@ def run_scenario(name: str, size: Size, only: list[str]) -> dict[str, Any]:
     cases = []
     with Wakeups() as control:
         for case in scenario.cases(size):
+            if words and not any(word in case.name for word in words):
+                continue
             daemons = [each for each in case.daemons if not only or each in only]
             results = {each: Result(case.name, each) for each in daemons}
             for repeat in range(case.repeats):
@@ -112,8 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--daemon", action="append", default=[], choices=sorted(DAEMONS), help="only this one"
     )
-    parser.add_argument("--out", type=Path, default=OUT, help="directory for the JSON files")
-    parser.add_argument("--report", type=Path, default=REPORT, help="the report that is written")
+    parser.add_argument("--case", action="append", default=[], help="only cases with this in their names")
+    parser.add_argument("--out", type=Path, help="directory of the JSON files")
+    parser.add_argument("--report", type=Path, help="the report that is written")
     given = parser.parse_args(arguments)
     unknown = set(given.scenarios) - set(NAMES)
     if unknown:
@@ -123,19 +127,22 @@ def main(arguments: list[str] | None = None) -> int:
         print("the benchmarks make network namespaces: run them as root", file=sys.stderr)
         return 2
     size: Size = "smallest" if given.smallest else "quick" if given.quick else "full"
-    given.out.mkdir(parents=True, exist_ok=True)
+    # Only full runs are worth keeping beside the code.
+    out = given.out or (RESULTS if size == "full" else SCRATCH)
+    report = given.report or (REPORT if size == "full" else SCRATCH / "report.md")
+    out.mkdir(parents=True, exist_ok=True)
     where = machine()
     failed = False
     for name in given.scenarios or NAMES:
         data = {
             "machine": where,
             "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-            **run_scenario(name, size, given.daemon),
+            **run_scenario(name, size, given.daemon, given.case),
         }
         failed |= any(d["failures"] for case in data["cases"] for d in case["daemons"].values())
-        (given.out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
-    write_report(given.out, given.report)
-    print(f"wrote {given.report}")
+        (out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    write_report(out, report)
+    print(f"wrote {report}")
     return 1 if failed else 0
 
 

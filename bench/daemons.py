@@ -87,10 +87,10 @@ def frr_prepare(node: Node, routers: Sequence[Vrrp]) -> None:
         with contextlib.suppress(LabError):
             node.ip(f"link del {name}")
         node.ip(
-            f"link add {name} link {r.interface} addrgenmode none address 00:00:5e:00:01:{r.vrid:02x} "
+            f"link add {name} link {r.interface} address 00:00:5e:00:01:{r.vrid:02x} "
             "type macvlan mode bridge",
             f"address add {r.address}/32 dev {name}",
-            f"link set {name} up",
+            f"link set {name} addrgenmode none up",
         )
 
 

@@ -12,7 +12,7 @@ from bench.model import Goal, Scenario, statistic
 from bench.scenarios import NAMES
 
 _INTRODUCTION = """
-Written by `make bench` from `bench/out/*.json`; do not edit. Every daemon was measured in the same run,
+Written by `make bench` from `bench/results/*.json`; do not edit. Every daemon was measured in the same run,
 alternately, from outside: packets with kernel timestamps between network namespaces, processor time and
 memory from /proc. `bare-rt` is a control: the fewest lines of C that speak the protocol, with real-time
 priority (`src/fastha/lab/bare.c`). All daemons run with their defaults, keepalived as its unit file starts

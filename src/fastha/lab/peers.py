@@ -73,7 +73,7 @@ class _FrrDaemon(Daemon):
         if not (_FRR / name).exists():
             raise LabError(f"{name} is not installed: apt-get install frr")
         return [
-            str(_FRR / name), "-u", "root", "-g", "root", "-z", f"{here}/zserv.api",
+            str(_FRR / name), "-u", "frr", "-g", "frr", "-z", f"{here}/zserv.api",
             "-i", f"{here}/{name}.pid",
             "--vty_socket", str(here), "-A", "127.0.0.1", "-P", "0", "--log", "stdout",
         ]  # fmt: skip
@@ -82,6 +82,9 @@ class _FrrDaemon(Daemon):
         return [*self._common(self.program), *self.arguments, "-f", str(self.config_file)]
 
     def launch(self) -> None:
+        # FRR drops to its own user, which must reach what is its own.
+        self.node.lab.directory.chmod(0o711)
+        shutil.chown(self.directory, "frr", "frr")
         empty = self.directory / "zebra.conf"
         empty.write_text("hostname lab\n")
         with (self.directory / "zebra.log").open("ab") as log:
