@@ -63,6 +63,10 @@ bench: build
 	@tools/debian-setup bench
 	$(BIN)/python -m bench
 
+bench-quick: build
+	@tools/debian-setup bench
+	$(BIN)/python -m bench --quick
+
 clean:
 	rm -rf build dist $(VENV) src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +

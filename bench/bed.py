@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.daemons import DAEMONS, Vrrp
-from fastha.lab import Capture, Daemon, Lab, Node, wait_for
+from fastha.lab import Capture, Daemon, FasthaDaemon, Lab, LabError, Node, cpu_seconds, wait_for
 
 HIGH, LOW = 200, 100
 PER_SEGMENT = 255
@@ -122,6 +123,36 @@ def hogs(count: int) -> Iterator[None]:
     """Processes that do nothing but use a processor each."""
     running = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(count)]
     try:
+        yield
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
+
+
+_PESTER = """
+import socket, sys
+while True:
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(sys.argv[1])
+        for _ in range(1000):
+            s.sendall(b'{"v": 1, "do": "counters"}\\n')
+            while not s.recv(1 << 20).endswith(b"\\n"):
+                pass
+"""
+
+
+@contextlib.contextmanager
+def pestered(daemon: Daemon) -> Iterator[None]:
+    """Two clients that ask a fastha's control socket without a pause: its Python thread is never idle."""
+    assert isinstance(daemon, FasthaDaemon)
+    command = [sys.executable, "-c", _PESTER, str(daemon.control_socket)]
+    running = [subprocess.Popen(command) for _ in range(2)]
+    before = cpu_seconds(daemon.pid)
+    time.sleep(0.3)
+    try:
+        if cpu_seconds(daemon.pid) - before < 0.05:
+            raise LabError("the daemon is not kept busy")
         yield
     finally:
         for one in running:

@@ -1,3 +1,3 @@
 """One scenario a file; see :class:`bench.model.Scenario`. The order here is that of the report."""
 
-NAMES = ("failover", "mass", "steady", "start", "flood")
+NAMES = ("failover", "mass", "steady", "jitter", "start", "flood")

@@ -3,14 +3,15 @@ processor."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
 
-from bench.bed import LOW, Bed, address_of, bed, hogs, sleep_ms
+from bench.bed import LOW, Bed, address_of, bed, hogs, pestered, sleep_ms
 from bench.daemons import Vrrp
 from bench.model import Case, Goal, Metric, Size
-from fastha.lab import Prober, faults, wait_for
+from fastha.lab import Daemon, Prober, faults, wait_for
 
 TITLE = "Failover of one virtual router"
 TEXT = """Two routers of one kind share an address by VRRP version 3. The master is killed (SIGKILL), asked
@@ -19,7 +20,8 @@ from the last advert of the old master to the first advert, or gratuitous ARP, o
 the protocol asks (Active_Down_Interval; after an orderly end Skew_Time): below zero is too early. *Outage*
 is what a client lost that probes the address every millisecond. After a SIGKILL the dead router's kernel
 may go on answering at the address, so the outage says little there. `loaded`: as kill, with a process on
-every processor that does nothing but spin.
+every processor that does nothing but spin. `busy`: as kill, while the backup's Python thread is kept
+busy by clients that ask its control socket without a pause.
 """
 METRICS = (
     Metric("advert_excess_ms", "advert excess, ms", ("min", "p50", "p99"), 3),
@@ -56,11 +58,12 @@ def cases(size: Size) -> list[Case]:
         "smallest": {("kill", 100): 1, ("term", 100): 1},
         "quick": {
             ("kill", 10): 5, ("kill", 100): 5, ("kill", 1000): 1, ("term", 100): 2, ("term", 1000): 1,
-            ("link", 100): 2, ("loaded", 100): 3,
+            ("link", 100): 2, ("loaded", 100): 3, ("busy", 100): 3,
         },
         "full": {
             ("kill", 10): 30, ("kill", 100): 30, ("kill", 1000): 10, ("term", 10): 15, ("term", 100): 15,
-            ("term", 1000): 10, ("link", 10): 15, ("link", 100): 15, ("link", 1000): 8, ("loaded", 100): 30,
+            ("term", 1000): 10, ("link", 10): 15, ("link", 100): 15, ("link", 1000): 8, ("loaded", 100): 20,
+            ("busy", 100): 10,
         },
     }  # fmt: skip
     found = []
@@ -70,6 +73,8 @@ def cases(size: Size) -> list[Case]:
         daemons = _DAEMONS if event == "kill" and size == "full" else _DAEMONS[:3]
         if size == "smallest":
             daemons = _DAEMONS[:2]
+        if event == "busy":  # only fastha has a part that may be busy without harm
+            daemons = _DAEMONS[:1]
         found.append(
             Case(
                 f"{event} {interval} ms",
@@ -89,15 +94,21 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
         backup = made.daemon(2, 1, interval)
         backup.start()
         for _ in range(case.parameters["rounds"]):
-            if event == "loaded":
-                with hogs(os.cpu_count() or 1):
-                    one = _round(made, "kill", interval)
-            else:
-                one = _round(made, event, interval)
+            with _disturbance(event, backup):
+                one = _round(made, "kill" if event in {"loaded", "busy"} else event, interval)
             for key, value in one.items():
                 samples.setdefault(key, []).append(value)
         assert backup.running
     return samples
+
+
+def _disturbance(event: str, backup: Daemon) -> contextlib.AbstractContextManager[None]:
+    """What goes on beside the failover."""
+    if event == "loaded":
+        return hogs(os.cpu_count() or 1)
+    if event == "busy":
+        return pestered(backup)
+    return contextlib.nullcontext()
 
 
 def _round(made: Bed, event: str, interval: int) -> dict[str, float]:
