@@ -454,7 +454,7 @@ class MailServer:
             elif verb == "DATA":
                 writer.write(b"354 go on\r\n")
                 lines = []
-                while (text := (await reader.readline()).decode()) != ".\r\n":
+                while (text := (await reader.readline()).decode("latin-1")) != ".\r\n":
                     lines.append(text)
                 self.mails.append("".join(lines))
                 writer.write(b"250 taken\r\n")
@@ -868,5 +868,55 @@ def test_start_up_scripts(tmp_path: Path) -> None:
                 "shutdown_script", shell("sleep 60"), 0.2, runner, log.append
             )
             assert time.monotonic() - began < 10 and "timed out" in log[1]
+
+    run(body())
+
+
+def test_names_that_are_no_utf8_go_everywhere(tmp_path: Path) -> None:
+    """A configuration in Latin-1: FIFO and scripts get its very bytes, JSON what it can hold."""
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+
+    async def body() -> None:
+        async with a_runner() as (runner, _), mail_server() as (_server, port), web_server() as (web, url):
+            log: list[str] = []
+            notifier = Notifier(runner, log.append)
+            hook = InstanceHooks(
+                kind=Kind.INSTANCE, name=name, generic=hook_program(tmp_path, "n"), smtp_alert=True
+            )
+            notifier.configure(
+                NotifyPlan(
+                    hooks=(hook,),
+                    fifos=(FifoSpec(path=str(tmp_path / "f"), vrrp=True, lvs=True),),
+                    mail=mail_spec(port),
+                    webhooks=(WebhookSpec(url=url),),
+                )
+            )
+            notifier.publish(event(State.MASTER, name, cause=name))
+            reader = os.open(tmp_path / "f", os.O_RDONLY | os.O_NONBLOCK)
+            assert os.read(reader, 100) == b'INSTANCE "caf\xe9" MASTER 100\n'
+            os.close(reader)
+            await until(lambda: all(status.delivered == 1 for status in notifier.status()))
+            assert b"INSTANCE caf\xe9 MASTER" in (tmp_path / "calls").read_bytes()
+            assert json.loads(web.requests[0][1])["name"] == name
+            assert not log
+            await notifier.close(1.0)
+
+    run(body())
+
+
+def test_a_broken_channel_does_not_silence_the_others() -> None:
+    class Broken(Recorder):
+        def send(self, event: Event) -> None:
+            raise RuntimeError("oops")
+
+    async def body() -> None:
+        async with a_runner() as (runner, _):
+            log: list[str] = []
+            notifier = Notifier(runner, log.append)
+            broken, fine = Broken(), Recorder()
+            notifier.add_channel(broken)
+            notifier.add_channel(fine)
+            notifier.publish(event(State.MASTER))
+            assert len(fine.seen) == 1 and broken.failed == 1 and "oops" in log[0]
 
     run(body())

@@ -213,6 +213,19 @@ def test_closing_ends_what_runs_except_what_may_outlive(tmp_path: Path) -> None:
     run(body())
 
 
+def test_a_loop_that_was_held_up_accuses_nobody() -> None:
+    """The script ended in time; that the daemon looked late is not its fault."""
+
+    async def body() -> None:
+        async with a_runner() as (runner, _):
+            execution = runner.start(shell("sleep 0.1; exit 0"), timeout=0.5)
+            await until(lambda: execution.pid)
+            time.sleep(1.0)
+            assert (await execution.outcome).ok
+
+    run(body())
+
+
 def test_it_works_without_pidfds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels before 5.3 have none: the end is then looked for."""
 

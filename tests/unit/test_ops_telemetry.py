@@ -278,6 +278,13 @@ def test_history_survives_restarts_and_crashes(tmp_path: Path) -> None:
     assert [node for node, _ in merge((("a", r) for r in found), other)] == ["b", "a", "a", "b", "a"]
 
 
+def test_history_takes_names_that_are_no_utf8(tmp_path: Path) -> None:
+    history = History(tmp_path / "h", log=print)
+    history.append(record(1, b"caf\xe9".decode("utf-8", "surrogateescape")))
+    again = History(tmp_path / "h", log=print)
+    assert again.load() == 1 and again.records()[0].name == "caf\ufffd"
+
+
 def test_history_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "h"
     history = History(path, log=print, max_bytes=20_000, in_memory=50)

@@ -96,7 +96,9 @@ class Dumps:
             parts = [part for part in (g.net_namespace, g.instance) if part]
             suffix = f".{'_'.join(parts)}" if parts else ""
         path = dump_path(dump, os.environ, state_dump_file=g.state_dump_file, suffix=suffix)
-        task = asyncio.get_running_loop().create_task(self._put(path, text.encode()))
+        task = asyncio.get_running_loop().create_task(
+            self._put(path, text.encode("utf-8", "surrogateescape"))
+        )
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 

@@ -31,12 +31,13 @@ def line_of(event: Event, *, notify_deleted: bool = False) -> bytes:
         if event.state is State.DELETED and not notify_deleted:
             word = State.FAULT.value
         priority = 0 if event.kind is Kind.GROUP else event.priority
-        return f'{event.kind.value} "{event.name}" {word} {priority}\n'.encode()
+        # names are as they stand in the file, whatever its encoding
+        return f'{event.kind.value} "{event.name}" {word} {priority}\n'.encode("utf-8", "surrogateescape")
     word = "UP" if event.up else "DOWN"
     subject = event.virtual_server
     if event.real_server is not None:
         subject = f"{event.real_server} {event.virtual_server}"
-    return f"{event.kind.value} {subject} {word}\n\0".encode()
+    return f"{event.kind.value} {subject} {word}\n\0".encode("utf-8", "surrogateescape")
 
 
 class FifoChannel(Channel):

@@ -143,7 +143,7 @@ class MailChannel(WorkerChannel[Mail]):
             "X-Mailer: Keepalived",
             f"To: {', '.join(self.spec.recipients)}",
         )
-        return ("\r\n".join(headers) + "\r\n\r\n" + mail.body).encode()
+        return ("\r\n".join(headers) + "\r\n\r\n" + mail.body).encode("utf-8", "surrogateescape")
 
     async def _deliver(self, item: Mail) -> None:
         delay = self._first_retry

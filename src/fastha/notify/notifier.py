@@ -90,7 +90,11 @@ class Notifier:
         if isinstance(event, InstanceEvent) and not self._is_news(event):
             return
         for channel in self.channels:
-            channel.send(event)
+            try:
+                channel.send(event)
+            except Exception as error:  # a fault in one channel must not silence the others
+                channel.failed += 1
+                self._log(f"{channel.kind} {channel.name}: {type(error).__name__}: {error}: please report it")
 
     async def close(self, grace: float = STOP_GRACE_S) -> None:
         """Gives all channels `grace` seconds together to deliver what they hold, then ends them."""

@@ -57,7 +57,7 @@ class _Session:
                 return lines
 
     async def command(self, text: str, *wanted: int, step: str = "") -> list[str]:
-        await self.write(text.encode() + b"\r\n", step or text)
+        await self.write(text.encode("utf-8", "surrogateescape") + b"\r\n", step or text)
         return await self.reply(step or text.split(":", 1)[0], *wanted)
 
     async def write(self, data: bytes, step: str) -> None:

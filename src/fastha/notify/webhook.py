@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import ssl
 import time
 from collections.abc import Callable
@@ -84,7 +85,11 @@ class WebhookChannel(WorkerChannel[bytes]):
             "sequence": self._sequence,
             **msgspec.to_builtins(event),
         }
-        self._put(self._encoder.encode(document))
+        try:
+            body = self._encoder.encode(document)
+        except UnicodeEncodeError:  # a name that is no UTF-8: JSON has no place for it
+            body = json.dumps(document).encode()
+        self._put(body)
 
     async def _deliver(self, item: bytes) -> None:
         delay = self._first_retry

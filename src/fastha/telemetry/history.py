@@ -92,7 +92,7 @@ class History:
             record = msgspec.structs.replace(record, boot=self.boot)
         self._records.append(record)
         if len(self._unwritten) < self._limit:
-            self._unwritten.append(self._encoder.encode(record) + b"\n")
+            self._unwritten.append(self._line(record))
         else:
             self.lost += 1
         try:
@@ -159,6 +159,17 @@ class History:
         data = self.path.read_bytes()
         start = data.find(b"\n", len(data) - self._max_bytes // 2) + 1
         write_file(self.path, data[start:], 0o640)
+
+    def _line(self, record: HistoryRecord) -> bytes:
+        try:
+            return self._encoder.encode(record) + b"\n"
+        except UnicodeEncodeError:  # a name that is no UTF-8: JSON has no place for it
+            shown = {
+                field: value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                for field in record.__struct_fields__
+                if isinstance(value := getattr(record, field), str)
+            }
+            return self._encoder.encode(msgspec.structs.replace(record, **shown)) + b"\n"
 
     def _tell(self, text: str) -> None:
         if not self._in_trouble:

@@ -71,7 +71,7 @@ class MetricsServer:
         if path == b"/":
             body, kind = b"fastha: see /metrics\n", "text/plain"
         elif path == b"/metrics":
-            body, kind = render(self._snapshot()).encode(), CONTENT_TYPE
+            body, kind = render(self._snapshot()).encode("utf-8", "replace"), CONTENT_TYPE
         else:
             return _answer("404 Not Found", b"see /metrics\n")
         return _answer("200 OK", body, kind=kind, head_only=words[0] == b"HEAD")
@@ -79,7 +79,7 @@ class MetricsServer:
 
 async def write_textfile(path: str | Path, snapshot: DaemonSnapshot) -> None:
     """Writes the metrics where node_exporter collects them, readable for all. Raises OSError."""
-    await write_file_aside(Path(path), render(snapshot).encode(), 0o644)
+    await write_file_aside(Path(path), render(snapshot).encode("utf-8", "replace"), 0o644)
 
 
 def _answer(
