@@ -172,7 +172,8 @@ class Daemon:
             if link is not None and self._poller is not None:
                 asked = LinkbeatMethod[method] if method is not None else None
                 self.engine.link_state(link.ifindex, self._poller.poll(name, asked))
-        asyncio.get_running_loop().call_later(1.0, self._linkbeat)
+        if names:
+            asyncio.get_running_loop().call_later(1.0, self._linkbeat)
 
     def _begin(self) -> None:
         g = self.config.globals_

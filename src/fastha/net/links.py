@@ -8,10 +8,12 @@ with which address they advertise. It changes nothing in the kernel and waits fo
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import enum
 import errno
 import ipaddress
 import socket
+import struct
 from collections.abc import Collection, Iterator
 
 import msgspec
@@ -23,6 +25,8 @@ from .nlsock import NETLINK_ROUTE, NetlinkError, NetlinkSocket
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _SO_RCVBUFFORCE = 33
+_SO_ATTACH_FILTER = 26
+_SKF_AD_NLATTR = 0xFFFFF000 + 12
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -447,10 +451,40 @@ class LinkMonitor:
                 self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_bytes)
             except OSError:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            with contextlib.suppress(OSError):  # without it there is only more to read
+                self._filter()
             self._sock.bind((0, groups))
         except OSError:
             self._sock.close()
             raise
+
+    def _filter(self) -> None:
+        """Leaves out addresses of ours with a lifetime: masters renew them all the time, and they are no
+        news.
+
+        A classic BPF program: new address, not permanent, with our protocol tag (found by the kernel's own
+        search for
+        a netlink attribute).
+        """
+        accept, drop = 11, 12
+        code = [
+            (0x28, 0, 0, 4),  # nlmsg_type, as the network reads it
+            (0x15, 0, accept - 2, socket.htons(rtnl.RTM_NEWADDR)),
+            (0x30, 0, 0, 18),  # ifa_flags
+            (0x45, accept - 4, 0, 0x80),  # IFA_F_PERMANENT
+            (0x01, 0, 0, rtnl.IFA_PROTO),
+            (0x00, 0, 0, 24),  # where the attributes begin
+            (0x20, 0, 0, _SKF_AD_NLATTR),
+            (0x15, accept - 8, 0, 0),
+            (0x07, 0, 0, 0),
+            (0x50, 0, 0, 4),
+            (0x15, drop - 11, 0, rtnl.PROTOCOL),
+            (0x06, 0, 0, 0xFFFFFFFF),
+            (0x06, 0, 0, 0),
+        ]
+        program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in code))
+        header = struct.pack("HL", len(code), ctypes.addressof(program))
+        self._sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
 
     def fileno(self) -> int:
         """The descriptor."""

@@ -336,7 +336,7 @@ def plan_instance(
         announce_lower_second_delay=garp.lower_prio_delay_ns,
         announce_refresh=garp.master_refresh_ns,
         announce_refresh_repeat=garp.master_refresh_repeat,
-        renew_int=lifetime * SECOND // 4 if lifetime else 0,
+        renew_int=lifetime * SECOND // 2 if lifetime else 0,
         repair_limit=repair[0],
         repair_window=repair[1],
     )

@@ -423,9 +423,8 @@ static void turn(fh_engine *e, bool more) {
     }
     clocks(e, now);
     if (now >= e->next_housekeeping) {
-        e->next_housekeeping = now + FH_HOUSEKEEPING;
         check_main(e, now);
-        fh_engine_shields(e, now);
+        e->next_housekeeping = now + (fh_engine_shields(e, now) ? FH_HOUSEKEEPING_BUSY : FH_HOUSEKEEPING);
     }
 }
 
@@ -507,7 +506,7 @@ fh_engine *fh_engine_new(const fh_engine_conf *conf) {
     e->raw4_fd = fh_sock_raw_tx(FH_AF_INET);
     e->raw6_fd = fh_sock_raw_tx(FH_AF_INET6); /* may be missing where IPv6 is off; then only its sends fail */
     e->plan_fd = fh_sock_netlink(0, 1 << 20);
-    e->monitor_fd = fh_sock_netlink(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, 8 << 20);
+    e->monitor_fd = fh_sock_monitor(8 << 20);
     int needed[] = {e->epoll,   e->command_fd, e->event_fd,  e->packet_fd,
                     e->raw4_fd, e->plan_fd,    e->monitor_fd};
     int error = failed ? ENOMEM : 0;

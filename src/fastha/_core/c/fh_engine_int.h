@@ -14,7 +14,8 @@
 #define FH_TX_BATCH 128
 #define FH_PLAN_BATCH 32 /* instances in one netlink send: about a millisecond of the kernel's time */
 #define FH_PLAN_OCTETS 65536
-#define FH_HOUSEKEEPING (250 * FH_NS_PER_MSEC)
+#define FH_HOUSEKEEPING FH_NS_PER_SEC
+#define FH_HOUSEKEEPING_BUSY (250 * FH_NS_PER_MSEC) /* while a shield is up */
 
 /* What of an instance's plan is to be played; RELEASE wins over what was queued before it. */
 enum { FH_PLAN_NONE, FH_PLAN_RENEW, FH_PLAN_ACQUIRE, FH_PLAN_RELEASE };
@@ -54,6 +55,7 @@ struct fh_engine {
     fh_pace *paces;
     fh_ns next_say; /* pacing: when the head of the queue may go on */
     fh_ns next_housekeeping;
+    fh_ns shields_at;   /* when refused packets were last counted */
     fh_ns clock_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC at the last turn */
     fh_ns boot_offset;  /* CLOCK_BOOTTIME - CLOCK_MONOTONIC */
     fh_ns event_told;
@@ -113,7 +115,8 @@ void fh_engine_read_answers(fh_engine *e);
 
 /* fh_engine_rx.c */
 void fh_engine_read(fh_engine *e, fh_sock *s, fh_ns now);
-void fh_engine_shields(fh_engine *e, fh_ns now);
+/* Puts filters up under attack and down after it; true while one is up. */
+bool fh_engine_shields(fh_engine *e, fh_ns now);
 void fh_engine_filter(fh_engine *e, fh_sock *s);
 
 /* fh_engine_nl.c */

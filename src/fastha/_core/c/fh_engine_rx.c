@@ -6,8 +6,8 @@
 #include <time.h>
 
 #define TELL_INT FH_NS_PER_SEC
-/* More refused packets than this between two housekeepings, and the kernel is asked to refuse them itself. */
-#define SHIELD_AT 250
+/* More refused packets a second than this, and the kernel is asked to refuse them itself. */
+#define SHIELD_AT 1000
 #define SHIELD_SAMPLE 6 /* one in 64 is still counted */
 #define SHIELD_CALM 20  /* housekeepings without an attack until the shield goes down */
 
@@ -255,18 +255,25 @@ void fh_engine_filter(fh_engine *e, fh_sock *s) {
     fh_sock_filter(s->fd, &spec);
 }
 
-void fh_engine_shields(fh_engine *e, fh_ns now) {
+bool fh_engine_shields(fh_engine *e, fh_ns now) {
+    fh_ns elapsed = now - e->shields_at;
+    bool any = false;
+
+    e->shields_at = now;
     for (uint32_t i = 0; i < e->conf.max_socks; i++) {
         fh_sock *s = e->socks[i];
         if (s == NULL) continue;
-        uint32_t refused_now = s->window_refused;
+        uint64_t rate = (uint64_t)s->window_refused * FH_NS_PER_SEC / (uint64_t)(elapsed > 0 ? elapsed : 1);
         s->window_refused = 0;
-        bool attack = s->shield ? refused_now > SHIELD_AT >> SHIELD_SAMPLE : refused_now > SHIELD_AT;
+        bool attack = rate > (s->shield ? SHIELD_AT >> SHIELD_SAMPLE : SHIELD_AT);
         s->calm = attack ? 0 : s->calm + 1;
-        if (attack == s->shield || (s->shield && s->calm < SHIELD_CALM)) continue;
-        s->shield = attack;
-        fh_engine_filter(e, s);
-        fh_event event = {.at = now, .type = FH_EVENT_SHIELD, .inst = i, .arg = {attack, refused_now * 4}};
-        fh_engine_tell(e, &event);
+        if (attack != s->shield && (!s->shield || s->calm >= SHIELD_CALM)) {
+            s->shield = attack;
+            fh_engine_filter(e, s);
+            fh_event event = {.at = now, .type = FH_EVENT_SHIELD, .inst = i, .arg = {attack, (uint32_t)rate}};
+            fh_engine_tell(e, &event);
+        }
+        any |= s->shield;
     }
+    return any;
 }

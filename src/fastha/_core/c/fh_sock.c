@@ -1,8 +1,10 @@
 #include "fh_sock.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/icmpv6.h>
+#include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -233,5 +235,22 @@ int fh_sock_netlink(uint32_t groups, int rcvbuf) {
     big_buffers(fd, rcvbuf);
     set_int(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1); /* errors need not repeat the whole request */
     if (bind(fd, (struct sockaddr *)&where, sizeof(where)) < 0) return fail(fd);
+    return fd;
+}
+
+int fh_sock_monitor(int rcvbuf) {
+    /* Netlink is in the host's byte order, filters read the network's: compare what htons makes of a number.
+     */
+    struct sock_filter wanted[] = {
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWADDR), 0, 3),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NLMSG_HDRLEN + offsetof(struct ifaddrmsg, ifa_flags)),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, IFA_F_DADFAILED, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    int fd = fh_sock_netlink(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, rcvbuf);
+
+    if (fd >= 0 && attach(fd, wanted, sizeof(wanted) / sizeof(wanted[0])) < 0) return fail(fd);
     return fd;
 }

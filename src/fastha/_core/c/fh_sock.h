@@ -32,5 +32,8 @@ int fh_sock_raw_tx(int family);       /* whole IP packets, routed: unicast peers
 int fh_sock_arp_rx(uint32_t ifindex); /* gratuitous ARP and ARP replies from elsewhere */
 int fh_sock_na_rx(uint32_t ifindex);  /* neighbour advertisements */
 int fh_sock_netlink(uint32_t groups, int rcvbuf);
+/* A netlink socket that hears of links and addresses, but not of addresses that come or are renewed, unless
+ * duplicate detection failed: a master renews its own all the time. */
+int fh_sock_monitor(int rcvbuf);
 
 #endif
