@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from .lexer import Word
+from .model import BfdAuto
 from .model_bfd import BfdAuth, BfdAuthType, BfdInstance, BfdKey, BfdUnsolicited
 from .reader import Block, Reader
 from .tree import Statement
@@ -148,3 +149,18 @@ class BfdBuilder:
             self.reader.error(words[2], "FH0104", text, f"1 to {longest} octets (RFC 5880 4.2 to 4.4)")
             return None
         return BfdKey(key_id, words[1].text, secret)  # type: ignore[arg-type]  # checked above
+
+
+def bfd_auto(reader: Reader, statement: Statement | None) -> BfdAuto | None:
+    """`bfd auto { ... }` of a vrrp_instance (extension)."""
+    if statement is None:
+        return None
+    if [w.text for w in statement.arguments] != ["auto"]:
+        reader.warn(statement, "FH0110", "bfd: only `bfd auto { ... }` is known; it is ignored", "auto")
+        return None
+    block = reader.block(statement.block or [], "bfd_auto", statement)
+    return BfdAuto(
+        min_rx_ns=block.get("min_rx", 10_000_000),
+        min_tx_ns=block.get("min_tx", 10_000_000),
+        multiplier=block.get("multiplier", 3),
+    )

@@ -19,8 +19,8 @@ The kinds of value:
     block       a block with a table of its own
 
 `status`: "done", "parsed" (accepted and validated, its function is not built yet: a warning names it),
-"deprecated",
-"ignored" (keepalived has no use for it either). `extension`: fastha's own.
+"deprecated" (a warning, as keepalived), "synonym" (an old spelling that nobody complains of), "ignored"
+(without effect here, or in keepalived, too). `extension`: fastha's own.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Kind = Literal[
     "lines",
     "block",
 ]
-Status = Literal["done", "parsed", "deprecated", "ignored"]
+Status = Literal["done", "parsed", "deprecated", "synonym", "ignored"]
 
 
 class Keyword(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +66,10 @@ class Keyword(msgspec.Struct, frozen=True, kw_only=True):
     """Of a block: the name of its table."""
     multiple: bool = False
     """May be given several times, all of which count."""
+    missing: Literal["fatal", "warning", "nothing"] = "fatal"
+    """What it means when its word is missing: keepalived ends at once, complains, or says nothing."""
+    clamp: bool = False
+    """Out of range: the nearest bound is taken (with a warning) instead of nothing."""
     named: bool = False
     """Of a block: its name is the words after the keyword."""
 
@@ -84,6 +88,13 @@ def table(name: str, *keywords: Keyword) -> Table:
 def extend(name: str, *keywords: Keyword) -> None:
     """Adds keywords to a table that another module declared."""
     TABLES.setdefault(name, {}).update({k.name: k for k in keywords})
+
+
+def lenient(name: str, missing: Literal["warning", "nothing"], *keywords: str) -> None:
+    """Keywords of a table that may lack their word without stopping the daemon."""
+    found = TABLES[name]
+    for word_ in keywords:
+        found[word_] = msgspec.structs.replace(found[word_], missing=missing)
 
 
 def _k(name: str, kind: Kind, help_: str, default: str = "", **more: object) -> Keyword:

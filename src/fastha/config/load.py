@@ -10,8 +10,9 @@ import msgspec
 
 from . import tables_bfd, tables_lvs, tables_vrrp  # noqa: F401  (they declare the tables)
 from .build_bfd import BfdBuilder
+from .build_globals import GlobalsBuilder
+from .build_instance import InstanceBuilder
 from .build_lvs import LvsBuilder
-from .build_vrrp import VrrpBuilder
 from .diagnostics import Diagnostic, Reporter, did_you_mean
 from .keywords import TABLES
 from .model import Config, Span
@@ -65,8 +66,8 @@ def _build(statements: list[Statement], reader: Reader, path: str) -> Config:
             )
     root = reader.block(known, "root")
     global_blocks = [reader.block(s.block or [], "global_defs", s) for s in root.all("global_defs")]
-    builder = VrrpBuilder(reader, global_blocks)
-    values: dict[str, Any] = {"globals_": builder.build_globals(root)}
+    builder = InstanceBuilder(reader, global_blocks)
+    values: dict[str, Any] = {"globals_": GlobalsBuilder(reader, builder.globals).build(root)}
 
     def blocks(keyword: str, *others: str) -> Iterable[tuple[str, Block]]:
         for name in (keyword, *others):

@@ -93,6 +93,10 @@ class Reader:
         """An error at a word or statement."""
         self.reporter.add("error", code, text, at.span, at.line_text, expected, suggestion)
 
+    def note(self, at: Word | Statement, code: str, text: str) -> None:
+        """What is worth knowing, but nothing that keepalived would complain of."""
+        self.reporter.add("note", code, text, at.span, at.line_text)
+
     def unknown(self, at: Word | Statement, kind: str, name: str, known: Iterable[str], so: str) -> None:
         """A name that nothing has."""
         self.warn(at, "FH0204", f"there is no {kind} {name}; {so}", suggestion=did_you_mean(name, known))
@@ -137,14 +141,10 @@ class Reader:
             self.warn(statement, "FH0111", text)
         elif keyword.status == "deprecated":
             self.warn(statement, "FH0112", f"{keyword.name} is deprecated: {keyword.help}")
+        elif keyword.status == "synonym":
+            self.note(statement, "FH0112", f"{keyword.name}: {keyword.help}")
         elif keyword.status == "ignored":
-            self.reporter.add(
-                "note",
-                "FH0111",
-                f"{keyword.name} has no effect here: {keyword.help}",
-                statement.span,
-                statement.line_text,
-            )
+            self.note(statement, "FH0111", f"{keyword.name} has no effect here: {keyword.help}")
 
     # ---------------------------------------------------------------- values
 
@@ -169,8 +169,13 @@ class Reader:
         if not arguments:
             if keyword.optional:
                 return () if kind == "words" else ""
-            # keepalived ends at once with exit code 2
-            self.error(statement, "FH0102", f"{keyword.name}: a word is missing", expected=keyword.help)
+            text = f"{keyword.name}: a word is missing"
+            if keyword.missing == "fatal":  # keepalived ends at once with exit code 2
+                self.error(statement, "FH0102", text, expected=keyword.help)
+            elif keyword.missing == "warning":
+                self.warn(statement, "FH0102", f"{text}; the keyword is ignored", expected=keyword.help)
+            else:
+                self.note(statement, "FH0102", f"{text}; the keyword is ignored")
             return None
         if kind == "words":
             return tuple(arguments)
@@ -183,6 +188,8 @@ class Reader:
 
     def _single(self, word: Word, keyword: Keyword) -> Any:
         if keyword.kind == "int":
+            if keyword.clamp and re.match(r"-?\d+$", word.text):
+                return self._clamped(int(word.text), word, keyword)
             return self.integer(word, keyword.low, keyword.high, keyword.name)
         if keyword.kind == "seconds":
             return self.duration(word, keyword.low, keyword.high, keyword.name, SECOND_NS)
@@ -195,11 +202,18 @@ class Reader:
             return None
         return word.text
 
+    def _clamped(self, value: int, word: Word, keyword: Keyword) -> int:
+        low, high = int(keyword.low or 0), int(keyword.high or 0)
+        nearest = min(max(value, low), high)
+        if nearest != value:
+            text = f"{keyword.name}: {value} is out of range; {nearest} is taken"
+            self.warn(word, "FH0104", text, _range(low, high))
+        return nearest
+
     def _excess(self, arguments: list[Word], most: int, keyword: Keyword) -> None:
         if len(arguments) > most:
-            self.warn(
-                arguments[most], "FH0107", f"{keyword.name}: extra word {arguments[most].text!r} is ignored"
-            )
+            text = f"{keyword.name}: extra word {arguments[most].text!r} is ignored"
+            self.note(arguments[most], "FH0107", text)
 
     def _boolean(self, statement: Statement, keyword: Keyword) -> bool | None:
         if not statement.arguments:
@@ -275,7 +289,7 @@ class Reader:
             if word.text in ("reverse", "noreverse"):
                 reverse = word.text == "reverse"
             else:
-                self.warn(word, "FH0107", f"weight: extra word {word.text!r} is ignored")
+                self.warn(word, "FH0113", f"weight: {word.text!r} is not understood and ignored")
         return (weight if weight is not None else default), reverse
 
     def secret(self, word: Word) -> bytes | None:
@@ -297,11 +311,17 @@ class Reader:
 
     def address(self, word: Word, name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         """An address, None when it is none (reported)."""
+        text, slash, _ = word.text.partition("/")
         try:
-            return ipaddress.ip_address(word.text)
+            found = ipaddress.ip_address(text)
         except ValueError:
-            self.warn(word, "FH0105", f"{name}: {word.text!r} is not an IP address; it is ignored")
-            return None
+            found = None
+        if found is not None:
+            if slash:
+                self.note(word, "FH0107", f"{name}: the mask in {word.text!r} has no meaning here")
+            return found
+        self.warn(word, "FH0105", f"{name}: {word.text!r} is not an IP address; it is ignored")
+        return None
 
     def command(self, arguments: list[Word]) -> Command | None:
         """A program with its arguments; user and group may follow a quoted command (keepalived.conf(5))."""

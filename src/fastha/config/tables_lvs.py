@@ -15,6 +15,7 @@ from .keywords import (
     extend,
     flag,
     ip,
+    lenient,
     lines,
     number,
     seconds,
@@ -26,7 +27,7 @@ from .keywords import (
 
 UINT = 4294967295
 INT = 2147483647
-TIME = 4294  # longest time that keepalived can hold in microseconds, seconds
+TIME = 9e9  # what 64 bits of nanoseconds hold, seconds
 METHOD = "NAT, DR or TUN [type ipip | gue port N | gre] [nocsum | csum | remcsum]"
 SCHEDULERS = (
     "rr",
@@ -334,3 +335,24 @@ table(
     word("password", "redis only", extension=True),
 )
 table("AGENT_CHECK", *_NETWORK, word("send", "what to say first", "nothing", extension=True))
+
+lenient("SSL", "warning", "password", "ca", "certificate", "key")
+lenient("virtual_server", "warning", "snmp_name", "sorry_server_lvs_method", "virtualhost")
+lenient("real_server", "warning", "snmp_name", "virtualhost")
+lenient("MISC_CHECK", "nothing", "misc_path")
+lenient("MISC_CHECK", "warning", "user")
+lenient("UDP_CHECK", "warning", "payload")
+lenient("SMTP_CHECK", "warning", "helo_name")
+lenient("HTTP_GET", "warning", "http_protocol", "virtualhost")
+lenient("SSL_GET", "warning", "http_protocol", "virtualhost")
+lenient("url", "warning", "virtualhost")
+lenient(
+    "url",
+    "nothing",
+    "regex",
+    "regex_max_offset",
+    "regex_min_offset",
+    "regex_options",
+    "regex_stack",
+    "status_code",
+)

@@ -12,6 +12,7 @@ from .keywords import (
     command,
     flag,
     ip,
+    lenient,
     lines,
     number,
     seconds,
@@ -23,6 +24,7 @@ from .keywords import (
 
 UINT = 4294967295
 DAY = 86400
+TIME = 4294.967295
 
 table(
     "root",
@@ -70,13 +72,14 @@ table(
     block("track_file", "track_file", "a file whose number moves a priority", multiple=True, named=True),
 )
 
+_PARTS = ("vrrp", "checker", "bfd")
 _PROCESS = [
     keyword
     for part in ("vrrp", "checker", "bfd")
     for keyword in (
         number(f"{part}_priority", -20, 19, "nice value (the engine is real-time)", "0", status="ignored"),
         flag(f"{part}_no_swap", "lock memory (the engine's always is, where permitted)"),
-        number(f"{part}_rt_priority", 0, 99, "real-time priority (of the engine)", "50"),
+        number(f"{part}_rt_priority", 1, 99, "real-time priority (of the engine)", "50", clamp=True),
         words(f"{part}_cpu_affinity", "CPUs to run on", "all"),
         number(
             f"{part}_rlimit_rttime",
@@ -86,7 +89,7 @@ _PROCESS = [
             "10000",
             status="ignored",
         ),
-        number(f"{part}_rlimit_rtime", 1, UINT, "old spelling of ..._rlimit_rttime", status="deprecated"),
+        number(f"{part}_rlimit_rtime", 1, UINT, "old spelling of ..._rlimit_rttime", status="synonym"),
     )
 ]
 _BUFFERS = [
@@ -112,7 +115,7 @@ table(
     word("process_name", "name of the process", status="parsed"),
     word("vrrp_process_name", "name of the VRRP process", status="ignored"),
     word("checker_process_name", "name of the checker process", status="ignored"),
-    word("lvs_process_name", "old spelling of checker_process_name", status="deprecated"),
+    word("lvs_process_name", "old spelling of checker_process_name", status="synonym"),
     word("bfd_process_name", "name of the BFD process", status="ignored"),
     boolean("use_symlink_paths", "run scripts by the path as written"),
     boolean("set_supplementary_groups", "give scripts the supplementary groups of their user"),
@@ -153,7 +156,7 @@ table(
     words("lvs_timeouts", "IPVS connection timeouts"),
     flag("lvs_flush", "clear IPVS at start"),
     word("lvs_flush_on_stop", "clear IPVS at stop", optional=True),
-    word("lvs_flush_onstop", "old spelling of lvs_flush_on_stop", optional=True, status="deprecated"),
+    word("lvs_flush_onstop", "old spelling of lvs_flush_on_stop", optional=True, status="synonym"),
     words("lvs_sync_daemon", "IPVS connection synchronisation"),
     ip("vrrp_mcast_group4", "where IPv4 adverts go", "224.0.0.18"),
     ip("vrrp_mcast_group6", "where IPv6 adverts go", "ff02::12"),
@@ -172,8 +175,12 @@ table(
         "vrrp_garp_lower_prio_repeat", 0, UINT, "announcements after a lower advert", "garp_master_repeat"
     ),
     number("vrrp_down_timer_adverts", 1, 100, "missed adverts before taking over", "3"),
-    seconds("vrrp_garp_interval", 0, DAY, "least gap between gratuitous ARPs on an interface", "0"),
-    seconds("vrrp_gna_interval", 0, DAY, "least gap between unsolicited NAs on an interface", "0"),
+    seconds(
+        "vrrp_garp_interval", 0.000001, 4294.967295, "least gap between gratuitous ARPs on an interface", "0"
+    ),
+    seconds(
+        "vrrp_gna_interval", 0.000001, 4294.967295, "least gap between unsolicited NAs on an interface", "0"
+    ),
     boolean("vrrp_min_garp", "one announcement only"),
     words("vrrp_garp_extra_if", "announce on other interfaces too", status="parsed"),
     words("vrrp_vmac_garp_intvl", "old spelling of vrrp_garp_extra_if", status="deprecated"),
@@ -205,7 +212,7 @@ table(
     word("snmp_socket", "AgentX address", status="parsed"),
     flag("enable_traps", "SNMP traps", status="parsed"),
     flag("enable_snmp_vrrp", "SNMP", status="parsed"),
-    flag("enable_snmp_keepalived", "old spelling of enable_snmp_vrrp", status="deprecated"),
+    flag("enable_snmp_keepalived", "old spelling of enable_snmp_vrrp", status="synonym"),
     flag("enable_snmp_rfc", "both RFC MIBs", status="parsed"),
     flag("enable_snmp_rfcv2", "VRRP-MIB", status="parsed"),
     flag("enable_snmp_rfcv3", "VRRPV3-MIB", status="parsed"),
@@ -420,9 +427,9 @@ table(
     words("weight", "-254 to 254 [reverse]", "0"),
     number("quorum", 1, 65535, "processes that must run", "1"),
     number("quorum_max", 0, 65535, "processes that may run at most"),
-    seconds("fork_delay", 0, 3600, "wait after one more", "0"),
-    seconds("terminate_delay", 0, 3600, "wait after one less", "0"),
-    seconds("delay", 0, 3600, "both delays", "0"),
+    seconds("fork_delay", 0.000001, 3600, "wait after one more", "0"),
+    seconds("terminate_delay", 0.000001, 3600, "wait after one less", "0"),
+    seconds("delay", 0.000001, 3600, "both delays", "0"),
     flag("full_command", "compare the whole command line"),
 )
 table(
@@ -431,3 +438,45 @@ table(
     words("weight", "-254 to 254 [reverse]", "1"),
     words("init_file", "create it with a value: [VALUE] [overwrite]", optional=True),
 )
+
+lenient(
+    "global_defs",
+    "warning",
+    *(
+        f"{part}_{what}"
+        for part in ("vrrp", "checker", "bfd")
+        for what in ("cpu_affinity", "priority", "rt_priority")
+    ),
+    *(f"{k.name}" for k in _BUFFERS if k.kind == "int"),
+    "dbus_service_name",
+    "default_interface",
+    "lvs_notify_fifo",
+    "lvs_notify_fifo_script",
+    "lvs_sync_daemon",
+    "lvs_timeouts",
+    "min_auto_priority_delay",
+    "notification_email_from",
+    "notify_fifo",
+    "notify_fifo_script",
+    "reload_time_file",
+    "router_id",
+    "script_user",
+    "shutdown_script",
+    "shutdown_script_timeout",
+    "snmp_socket",
+    "startup_script",
+    "startup_script_timeout",
+    "tmp_config_directory",
+    "vrrp_garp_extra_if",
+    "vrrp_notify_fifo",
+    "vrrp_notify_fifo_script",
+    "vrrp_rx_bufs_multiplier",
+    "vrrp_rx_bufs_policy",
+    "vrrp_vmac_garp_intvl",
+)
+lenient("global_defs", "nothing", "smtp_helo_name")
+lenient("vrrp_instance", "warning", "garp_extra_if", "kernel_rx_buf_size", "vmac_garp_intvl")
+lenient("vrrp_instance", "nothing", "notify_deleted")
+lenient("vrrp_track_process", "warning", "weight")
+lenient("track_file", "warning", "file", "weight")
+lenient("vrrp_script", "nothing", "script")
