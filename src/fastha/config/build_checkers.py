@@ -147,12 +147,23 @@ class CheckerBuilder:
             "span": block.statement.span if block.statement is not None else None,
         }
 
-    @staticmethod
-    def _network(block: Block, inherited: Inherited) -> dict[str, Any]:
+    def _network(self, block: Block, inherited: Inherited) -> dict[str, Any]:
+        at = block.statement
+        assert at is not None
+        address, bindto = block.get("connect_ip", inherited.address), block.get("bindto")
+        if address.is_link_local and address.version == 6 and not block.has("bind_if"):
+            where = block.where("connect_ip") or at
+            text = f"{at.keyword}: the link-local address {address} needs bind_if"
+            self.reader.warn(where, "FH0202", text, "bind_if INTERFACE")
+        if bindto is not None and bindto.version != address.version:
+            where = block.where("bindto") or at
+            text = f"{at.keyword}: bindto {bindto} is of another family than {address}; it is ignored"
+            self.reader.warn(where, "FH0209", text)
+            bindto = None
         return {
-            "connect_ip": block.get("connect_ip", inherited.address),
+            "connect_ip": address,
             "connect_port": block.get("connect_port", inherited.port),
-            "bindto": block.get("bindto"),
+            "bindto": bindto,
             "bind_port": block.get("bind_port", 0),
             "bind_if": block.get("bind_if"),
             "fwmark": block.get("fwmark", 0),

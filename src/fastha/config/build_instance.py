@@ -8,6 +8,7 @@ import re
 import socket
 from typing import Any
 
+from .build_bfd import bfd_auto
 from .build_vrrp import VrrpBuilder
 from .lexer import Word
 from .model import (
@@ -17,6 +18,7 @@ from .model import (
     Garp,
     HmacKey,
     IPAddress,
+    Track,
     UnicastPeer,
     Vmac,
     VrrpInstance,
@@ -43,9 +45,11 @@ class InstanceBuilder(VrrpBuilder):
         addresses = self.addresses([w for lines in block.all("virtual_ipaddress") for w in lines])
         excluded = self.addresses([w for lines in block.all("virtual_ipaddress_excluded") for w in lines])
         peers = self._peers(block)
-        unicast = bool(peers) or block.has("unicast_src_ip") or block.get("unicast_fault_no_peer", False)
-        source = block.get("unicast_src_ip") or block.get("mcast_src_ip")
+        word = block.order("unicast_src_ip", "mcast_src_ip")
+        source = block.get(word) if word is not None else None
         family = self._family(addresses, excluded, peers, source)
+        peers, source = self._of_family(name, block, family, peers, source)
+        unicast = bool(peers) or block.has("unicast_fault_no_peer")
         addresses, moved = self._advertised(name, addresses, family, at)
         interface = block.get("interface")
         if interface is None and not unicast:
@@ -61,18 +65,27 @@ class InstanceBuilder(VrrpBuilder):
                 suggestion="version 3 needs one; say no_virtual_ipaddress if that is meant",
             )
             return None
+        if not addresses and not block.has("no_virtual_ipaddress") and version == 2 and not strict:
+            reader.warn(at, "FH0202", f"vrrp_instance {name} has no virtual_ipaddress; one is sensible")
         priority = block.get("priority")
         state = block.get("state", "BACKUP")
         if priority is None:
             priority = 255 if state == "MASTER" else 100
+        if strict and (state == "MASTER") != (priority == 255) and block.has("state"):
+            text = f"{name}: in strict mode the state is MASTER with priority 255, and only then"
+            reader.warn(block.where("state") or at, "FH0203", text)
+            state = "MASTER" if priority == 255 else "BACKUP"
         preempt, delay = self._preemption(name, block, state, priority, strict)
         accept = block.order("accept", "no_accept") != "no_accept"
         if strict and not block.has("accept"):
             accept = False
-        group = block.get("mcast_dst_ip") or g.get(
-            "vrrp_mcast_group6" if family == 10 else "vrrp_mcast_group4"
-        )
-        auth_type, auth_pass = self._authentication(name, block, version)
+        group = self._group(name, block, family)
+        auth_type, auth_pass = self._authentication(name, block, version, strict)
+        if auth_type == "ah" and state == "MASTER" and priority != 255:
+            text = f"{name}: state MASTER does not go with AH; the instance starts as BACKUP"
+            reader.warn(block.where("state") or at, "FH0203", text)
+            state = "BACKUP"
+        vmac, xmit_base = self._devices(name, block, unicast, family, source)
         return VrrpInstance(
             name=name,
             vrid=vrid,
@@ -116,15 +129,16 @@ class InstanceBuilder(VrrpBuilder):
             ),
             kernel_rx_buf_size=block.get("kernel_rx_buf_size"),
             timer_expired_backup=self._timer_expired(block),
-            vmac=self._vmac(block),
+            vmac=vmac,
             vmac_addr=block.has("use_vmac_addr"),
-            vmac_xmit_base=block.has("vmac_xmit_base"),
+            vmac_xmit_base=xmit_base,
             track_primary=not block.has("dont_track_primary"),
-            track_interfaces=self.tracks(block, "track_interface"),
+            track_interfaces=self._tracked_interfaces(name, block, interface),
             track_scripts=self.tracks(block, "track_script"),
             track_files=self.tracks(block, "track_file"),
             track_processes=self.tracks(block, "track_process"),
             track_bfds=self.tracks(block, "track_bfd"),
+            bfd_auto=bfd_auto(reader, block.get("bfd")),
             linkbeat_use_polling=block.has("linkbeat_use_polling"),
             garp=self._garp(block),
             notify=self.notify(block),
@@ -136,6 +150,82 @@ class InstanceBuilder(VrrpBuilder):
             graceful_handover=block.get("fastha_graceful_handover", g.get("fastha_graceful_handover", True)),
             span=at.span,
         )
+
+    def _of_family(
+        self,
+        name: str,
+        block: Block,
+        family: int,
+        peers: tuple[UnicastPeer, ...],
+        source: IPAddress | None,
+    ) -> tuple[tuple[UnicastPeer, ...], IPAddress | None]:
+        """Peers and source without those of the other family; unicast words without peers are told."""
+        reader, at = self.reader, block.statement
+        assert at is not None
+        version = 6 if family == socket.AF_INET6 else 4
+        good = tuple(p for p in peers if p.address.version == version)
+        for peer in peers:
+            if peer.address.version != version:
+                where = block.where("unicast_peer") or at
+                text = f"{name}: unicast_peer {peer.address} is of the other family; it is left out"
+                reader.warn(where, "FH0209", text)
+        if source is not None and source.version != version:
+            where = block.where("unicast_src_ip" if block.has("unicast_src_ip") else "mcast_src_ip") or at
+            reader.warn(where, "FH0209", f"{name}: {source} is of the other family; it is ignored")
+            source = None
+        if not good and not block.has("unicast_fault_no_peer"):
+            for word in ("unicast_src_ip", "check_unicast_src", "unicast_ttl"):
+                if block.has(word):
+                    text = f"{name}: {word} without unicast_peer; adverts are multicast"
+                    reader.warn(block.where(word) or at, "FH0203", text, suggestion="say mcast_src_ip")
+                    break
+        return good, source
+
+    def _group(self, name: str, block: Block, family: int) -> IPAddress | None:
+        own: IPAddress | None = block.get("mcast_dst_ip")
+        if own is not None and (own.version == 6) == (family == socket.AF_INET6) and own.is_multicast:
+            return own
+        if own is not None:
+            where = block.where("mcast_dst_ip")
+            assert where is not None
+            text = f"{name}: mcast_dst_ip {own} is no multicast address of the family; it is ignored"
+            self.reader.warn(where, "FH0105", text)
+        found: IPAddress | None = self.globals.get(
+            "vrrp_mcast_group6" if family == socket.AF_INET6 else "vrrp_mcast_group4"
+        )
+        return found
+
+    def _tracked_interfaces(self, name: str, block: Block, interface: str | None) -> tuple[Track, ...]:
+        found = self.tracks(block, "track_interface")
+        if interface is not None and any(t.name == interface for t in found):
+            where = block.where("track_interface")
+            assert where is not None
+            text = f"{name}: track_interface {interface} is the own interface, which counts anyway"
+            self.reader.warn(where, "FH0203", text)
+        return tuple(t for t in found if t.name != interface)
+
+    def _devices(
+        self, name: str, block: Block, unicast: bool, family: int, source: IPAddress | None
+    ) -> tuple[Vmac | None, bool]:
+        """The device of its own, and whether adverts leave from the interface below."""
+        reader, at = self.reader, block.statement
+        assert at is not None
+        vmac = self._vmac(name, block)
+        base = block.has("vmac_xmit_base")
+        if base and (vmac is None or vmac.kind != "macvlan"):
+            where = block.where("vmac_xmit_base") or at
+            reader.warn(where, "FH0203", f"{name}: vmac_xmit_base has no effect without use_vmac")
+            base = False
+        if vmac is not None and vmac.kind == "macvlan" and unicast and not base:
+            where = block.where("use_vmac") or at
+            text = f"{name}: unicast with use_vmac needs vmac_xmit_base, which is set"
+            reader.warn(where, "FH0207", text)
+            base = True
+        lacks = vmac is not None and vmac.address is None and source is None
+        if vmac is not None and vmac.kind == "ipvlan" and family == socket.AF_INET and lacks:
+            where = block.where("use_ipvlan") or at
+            reader.warn(where, "FH0202", f"{name}: use_ipvlan with IPv4 needs a source address")
+        return vmac, base
 
     def _peers(self, block: Block) -> tuple[UnicastPeer, ...]:
         found: list[UnicastPeer] = []
@@ -176,10 +266,19 @@ class InstanceBuilder(VrrpBuilder):
         """What an advert can carry; the rest becomes excluded, as in keepalived."""
         version = 6 if family == 10 else 4
         fitting = tuple(a for a in addresses if a.address.version == version)
-        moved = tuple(a for a in addresses if a.address.version != version)
-        if moved:
-            text = f"{name}: addresses of the other family are not advertised, as if excluded"
-            self.reader.warn(at, "FH0207", text)
+        moved: tuple[Address, ...] = ()
+        for address in addresses:
+            if address.address.version != version:
+                text = (
+                    f"{name}: {address.address} is of another family than the first address; it is left out"
+                )
+                self.reader.reporter.add(
+                    "warning",
+                    "FH0209",
+                    text,
+                    address.span or at.span,
+                    suggestion="addresses of the other family go into virtual_ipaddress_excluded",
+                )
         room = (_MTU - (_IP6 if version == 6 else _IP4) - 8 - _AUTH) // (16 if version == 6 else 4)
         most = min(255, room)
         if len(fitting) > most:
@@ -245,7 +344,7 @@ class InstanceBuilder(VrrpBuilder):
             delay = 0
         return preempt, delay
 
-    def _authentication(self, name: str, block: Block, version: int) -> tuple[Any, bytes]:
+    def _authentication(self, name: str, block: Block, version: int, strict: bool) -> tuple[Any, bytes]:
         statement = block.get("authentication")
         if statement is None:
             return "none", b""
@@ -253,6 +352,10 @@ class InstanceBuilder(VrrpBuilder):
         if version == 3:
             text = f"{name}: version 3 has no authentication; it is ignored"
             self.reader.warn(statement, "FH0203", text, suggestion="use auth_hmac, or version 2")
+            return "none", b""
+        if strict:
+            text = f"{name}: strict mode has no authentication; it is ignored"
+            self.reader.warn(statement, "FH0203", text)
             return "none", b""
         kind = auth.get("auth_type")
         password: str = auth.get("auth_pass", "")
@@ -309,53 +412,76 @@ class InstanceBuilder(VrrpBuilder):
                 return int(block.get(name) or 254)
         return None
 
-    def _vmac(self, block: Block) -> Vmac | None:
-        if block.has("use_vmac"):
-            values: dict[str, Any] = {}
-            words = list(block.get("use_vmac"))
-            at = 0
-            while at < len(words):
-                text = words[at].text
-                if text == "name" and at + 1 < len(words):
-                    values["name"] = words[at + 1].text
-                    at += 1
-                elif text == "group" and at + 1 < len(words):
-                    values["group"] = words[at + 1].text
-                    at += 1
-                elif text == "netlink_notify_msg":
-                    values["netlink_notify_msg"] = True
-                elif text.count(":") in (4, 5) and len(text) in (14, 17):
-                    values["mac"] = bytes.fromhex(text.replace(":", ""))
-                else:
-                    values["name"] = text
-                at += 1
-            return Vmac(kind="macvlan", **values)
-        if block.has("use_ipvlan"):
-            values = {}
-            words = list(block.get("use_ipvlan"))
-            at = 0
-            while at < len(words):
-                text = words[at].text
-                address, _, length = text.partition("/")
-                if text in ("name", "group") and at + 1 < len(words):
-                    values[text] = words[at + 1].text
-                    at += 1
-                elif text in ("bridge", "private", "vepa"):
-                    values["mode"] = text
-                elif "." in address or ":" in address:
-                    values["address"] = self.reader.address(
-                        Word(address, words[at].span, words[at].line_text), "use_ipvlan"
-                    )
-                    values["address_prefixlen"] = int(length) if length.isdigit() else None
-                else:
-                    values["name"] = text
-                at += 1
-            return Vmac(kind="ipvlan", **values)
+    def _device_name(self, name: str, word: Word) -> str | None:
+        """A name that a device may have, None otherwise (reported)."""
+        text = word.text
+        if 1 <= len(text) <= _NAME_MOST and "/" not in text and text not in (".", ".."):
+            return text
+        self.reader.warn(word, "FH0113", f"{name}: {text!r} cannot be the name of a device; it is ignored")
         return None
+
+    def _vmac(self, name: str, block: Block) -> Vmac | None:
+        if block.has("use_vmac"):
+            return self._macvlan(name, list(block.get("use_vmac")))
+        if block.has("use_ipvlan"):
+            return self._ipvlan(name, list(block.get("use_ipvlan")))
+        return None
+
+    def _macvlan(self, name: str, words: list[Word]) -> Vmac:
+        """use_vmac [[name] NAME] [MAC] [netlink_notify_msg] [group G]."""
+        values: dict[str, Any] = {}
+        at = 0
+        while at < len(words):
+            text = words[at].text
+            if text in ("name", "group") and at + 1 < len(words):
+                at += 1
+                values[text] = self._device_name(name, words[at]) if text == "name" else words[at].text
+            elif text == "netlink_notify_msg":
+                values["netlink_notify_msg"] = True
+            elif _MAC.match(text):
+                values["mac"] = bytes(int(part, 16) for part in text.split(":"))
+            elif ":" in text:
+                self.reader.warn(words[at], "FH0113", f"{name}: {text!r} is no MAC address; it is ignored")
+            elif "name" in values:
+                self.reader.warn(
+                    words[at], "FH0113", f"{name}: use_vmac has a name already; {text!r} is ignored"
+                )
+            else:
+                values["name"] = self._device_name(name, words[at])
+            at += 1
+        return Vmac(kind="macvlan", **values)
+
+    def _ipvlan(self, name: str, words: list[Word]) -> Vmac:
+        """use_ipvlan [[name] NAME] [ADDRESS] [bridge|private|vepa] [group G]."""
+        values: dict[str, Any] = {}
+        at = 0
+        while at < len(words):
+            word, text = words[at], words[at].text
+            address, _, length = text.partition("/")
+            if text in ("name", "group") and at + 1 < len(words):
+                at += 1
+                values[text] = self._device_name(name, words[at]) if text == "name" else words[at].text
+            elif text in ("bridge", "private", "vepa"):
+                values["mode"] = text
+            elif "." in address or ":" in address:
+                values["address"] = self.reader.address(
+                    Word(address, word.span, word.line_text), "use_ipvlan"
+                )
+                values["address_prefixlen"] = int(length) if length.isdigit() else None
+            else:
+                values["name"] = self._device_name(name, word)
+            at += 1
+        return Vmac(kind="ipvlan", **values)
 
     def _garp(self, block: Block) -> Garp:
         g = self.globals
         least = g.get("vrrp_min_garp", False)
+
+        for name in ("garp_master_repeat", "garp_master_refresh_repeat"):
+            if block.get(name) == 0:
+                where = block.where(name)
+                assert where is not None
+                self.reader.warn(where, "FH0207", f"{name} is 0; 1 is taken")
 
         def pick(name: str, otherwise: int) -> int:
             return int(block.get(name, g.get(f"vrrp_{name}", otherwise)))

@@ -297,7 +297,7 @@ class LvsBuilder:
         scheduler = block.get(algorithm) if algorithm is not None else "wlc"
         alpha = bool(block.get("alpha", False))
         reals = self._reals(statement, block, values, forwarding, alpha)
-        sorry = self._sorry(block, forwarding)
+        sorry = self._sorry(block, forwarding, values.get("address"))
         if not reals:
             if sorry is None:
                 text = f"virtual_server {title} has no real servers; it is left out"
@@ -318,6 +318,10 @@ class LvsBuilder:
         if block.has("ha_suspend") and "fwmark" in values:
             where = block.where("ha_suspend") or statement
             reader.warn(where, "FH0203", f"virtual_server {title}: ha_suspend has no effect with fwmark")
+        if block.has("ops") and protocol != "UDP" and "fwmark" not in values:
+            where = block.where("ops") or statement
+            reader.warn(where, "FH0203", f"virtual_server {title}: ops needs protocol UDP; it is ignored")
+            del block.values["ops"]
         quorum, hysteresis = self._quorum(title, block, reals)
         g = self.globals
         return VirtualServer(
@@ -492,18 +496,28 @@ class LvsBuilder:
             span=statement.span,
         )
 
-    def _sorry(self, block: Block, forwarding: Forwarding) -> SorryServer | None:
+    def _sorry(self, block: Block, forwarding: Forwarding, service: IPAddress | None) -> SorryServer | None:
         words = block.get("sorry_server")
+        for name in ("sorry_server_inhibit", "sorry_server_lvs_method"):
+            if block.has(name) and not words:
+                where = block.where(name)
+                assert where is not None
+                self.reader.warn(where, "FH0203", f"{name} has no effect without sorry_server")
         if not words:
             return None
         place = self._place(list(words), "sorry_server")
         if place is None:
             return None
         own = block.get("sorry_server_lvs_method")
+        method = (self._forwarding(own) if own else None) or forwarding
+        if service is not None and service.version != place[0].version and method.method != "TUN":
+            text = f"sorry_server {place[0]} is of another family than {service}; it is left out"
+            self.reader.warn(words[0], "FH0209", text)
+            return None
         return SorryServer(
             address=place[0],
             port=place[1] or self._port_of(block),
-            forwarding=(self._forwarding(own) if own else None) or forwarding,
+            forwarding=method,
             inhibit=block.has("sorry_server_inhibit"),
         )
 
@@ -575,10 +589,11 @@ class LvsBuilder:
         for name in _FLAGS:
             if not block.has(name):
                 continue
-            if name[:3] in ("sh-", "mh-") and scheduler != name[:2]:
+            wanted = {"hashed": "sh"}.get(name, name[:2] if name[:3] in ("sh-", "mh-") else scheduler)
+            if scheduler != wanted:
                 where = block.where(name) or block.statement
                 assert where is not None
-                text = f"virtual_server {title}: {name} is a flag of the scheduler {name[:2]}; it is ignored"
+                text = f"virtual_server {title}: {name} is a flag of the scheduler {wanted}; it is ignored"
                 self.reader.warn(where, "FH0203", text)
                 continue
             found.append(name)

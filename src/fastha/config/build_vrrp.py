@@ -135,7 +135,8 @@ class VrrpBuilder:
 
     def track_process(self, name: str, block: Block) -> TrackProcess | None:
         """vrrp_track_process; None without a process."""
-        words = block.get("process")
+        self._only_one(name, block, "process")
+        words = block.first("process")
         if not words:
             assert block.statement is not None
             self.reader.warn(block.statement, "FH0202", f"track_process {name} has no process; it is ignored")
@@ -158,9 +159,16 @@ class VrrpBuilder:
             span=block.statement.span if block.statement is not None else None,
         )
 
+    def _only_one(self, name: str, block: Block, keyword: str) -> None:
+        """The first counts, as in keepalived; the others are told."""
+        for value in block.values.get(keyword, ())[1:]:
+            text = f"{name}: there is a {keyword} already; this one is ignored"
+            self.reader.warn(value.statement, "FH0205", text)
+
     def track_file(self, name: str, block: Block) -> TrackFile | None:
         """track_file; None without a file."""
-        path = block.get("file")
+        self._only_one(name, block, "file")
+        path = block.first("file")
         if path is None:
             assert block.statement is not None
             self.reader.warn(block.statement, "FH0202", f"track_file {name} has no file; it is ignored")
@@ -169,8 +177,15 @@ class VrrpBuilder:
         init: tuple[Word, ...] | None = block.get("init_file")
         value = None
         if init is not None:
-            numbers = [w for w in init if w.text.lstrip("-").isdigit()]
-            value = int(numbers[0].text) if numbers else 0
+            value = 0
+            for word in init:
+                if word.text == "overwrite":
+                    continue
+                if not word.text.lstrip("-").isdigit():
+                    self.reader.misspelt(word, "init_file", ("overwrite",))
+                    continue
+                number = self.reader.integer(word, -2147483648, 2147483647, "init_file")
+                value = number if number is not None else value
         return TrackFile(
             name=name,
             path=path,

@@ -150,6 +150,16 @@ PAGES: dict[str, Page] = {
         "Allowed, but so unusual that it may be a mistake.",
         "Look at the value once more.",
     ),
+    "FH0214": Page(
+        "A virtual or static route without dev: keepalived and fastha cannot tell from a link's state "
+        "whether it is still there.",
+        "Name the interface with dev, or say no_track to show that it is meant.",
+    ),
+    "FH0215": Page(
+        "A policy rule without a preference gets one by counting down, which puts it before rules that were "
+        "there.",
+        "Give the rule a preference.",
+    ),
     "FH0301": Page(
         "A tracked failure takes less off the priority than the gap to the next router, so that the address "
         "stays where it is broken. The classic is weight -2 with priorities 100 and 90.",

@@ -5,16 +5,20 @@ never work.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from .diagnostics import did_you_mean
-from .model import Config, Span, Track, VrrpInstance
+from .model import Config, Span, SyncGroup, Track, VrrpInstance
 from .reader import Reader
 
+_Tracker = TypeVar("_Tracker", VrrpInstance, SyncGroup)
 _KINDS = {
     "track_scripts": "vrrp_script",
     "track_files": "track_file",
     "track_processes": "vrrp_track_process",
+    "track_bfds": "bfd_instance",
 }
 
 
@@ -25,6 +29,7 @@ def cross_check(config: Config, reader: Reader, where: Span) -> Config:
         "track_scripts": {s.name for s in config.scripts},
         "track_files": {f.name for f in config.track_files},
         "track_processes": {p.name for p in config.track_processes},
+        "track_bfds": {b.name for b in config.bfd_instances if b.to_vrrp},
     }
     instances = tuple(_references(i, known, reader, where) for i in config.instances)
     _collisions(config, reader, where)
@@ -53,13 +58,15 @@ def cross_check(config: Config, reader: Reader, where: Span) -> Config:
                 group.span or where,
             )
             continue
+        if len(members) == 1:
+            text = f"sync group {group.name} has only the member {members[0]}: it synchronises nothing"
+            reader.reporter.add("warning", "FH0203", text, group.span or where)
+        group = _references(group, known, reader, where)  # noqa: PLW2901
         groups.append(msgspec.structs.replace(group, members=tuple(members)))
     return msgspec.structs.replace(config, instances=instances, sync_groups=tuple(groups))
 
 
-def _references(
-    instance: VrrpInstance, known: dict[str, set[str]], reader: Reader, where: Span
-) -> VrrpInstance:
+def _references(instance: _Tracker, known: dict[str, set[str]], reader: Reader, where: Span) -> _Tracker:
     changed: dict[str, tuple[Track, ...]] = {}
     for field, kind in _KINDS.items():
         tracks: tuple[Track, ...] = getattr(instance, field)

@@ -47,6 +47,8 @@ CODES: dict[str, str] = {
     "FH0208": "A virtual server without real servers, or a real server without a check.",
     "FH0209": "Address families that do not fit together.",
     "FH0210": "A quorum that cannot be reached.",
+    "FH0214": "A route that is not tracked.",
+    "FH0215": "A rule without a preference.",
     "FH0213": "Works, but is unusual enough to be a mistake.",
     "FH0301": "A tracked failure that can never move the address.",
     "FH0302": "nopreempt keeps the address where something has failed.",

@@ -22,6 +22,7 @@ _ROUTE_TYPES = (
     "blackhole",
     "nat",
 )
+_LABEL_MOST = 15
 _LOCKABLE = ("mtu", "advmss", "rtt", "rttvar", "reordering", "cwnd", "ssthresh", "rto_min", "congctl")
 _PLAIN = ("hoplimit", "window", "initcwnd", "initrwnd", "quickack", "fastopen_no_cookie")
 _ENCAP_WORDS = {
@@ -88,8 +89,15 @@ def read_address(reader: Reader, words: list[Word]) -> Address | None:
         name = word.text
         if name in ("dev", "scope", "label", "track_group"):
             value = cursor.value(word)
-            if value is not None:
-                values[name] = value.text
+            if value is None:
+                continue
+            if name == "label" and len(value.text) > _LABEL_MOST:
+                text = (
+                    f"label {value.text!r} is longer than {_LABEL_MOST} characters; the address is left out"
+                )
+                reader.warn(value, "FH0104", text)
+                return None
+            values[name] = value.text
         elif name in ("broadcast", "brd"):
             value = cursor.value(word)
             if value is not None and (value.text in "+-" or reader.address(value, name) is not None):
@@ -219,6 +227,9 @@ def read_route(reader: Reader, words: list[Word]) -> Route | None:
         )
         family = 10 if hint is not None and hint.version == 6 else 2
     values = {k: v for k, v in values.items() if v is not None}
+    if "dev" not in values and "no_track" not in values:
+        text = f"route {target}: without dev it is not tracked (what removes it is not noticed by its link)"
+        reader.warn(words[0], "FH0214", text, suggestion="say dev INTERFACE, or no_track")
     return Route(
         destination=target,
         family=family,
@@ -351,6 +362,9 @@ def read_rule(reader: Reader, words: list[Word]) -> Rule | None:
         reader.warn(words[0], "FH0102", "the rule has no action (table, goto, blackhole...); it is ignored")
         return None
     values = {k: v for k, v in values.items() if v is not None}
+    if "priority" not in values:
+        text = "the rule has no preference; the kernel's order is hardly what is meant"
+        reader.warn(words[0], "FH0215", text, suggestion="say preference NUMBER")
     return Rule(text=_text(words), span=words[0].span, **values)
 
 

@@ -50,6 +50,11 @@ class Block:
         found = self.values.get(name)
         return found[-1].value if found else default
 
+    def first(self, name: str, default: Any = None) -> Any:
+        """The first value of a keyword."""
+        found = self.values.get(name)
+        return found[0].value if found else default
+
     def has(self, name: str) -> bool:
         """Whether the keyword is there."""
         return name in self.values

@@ -110,6 +110,7 @@ def _as_number(text: str) -> float | None:
 
 
 STATUS = {
+    "synonym": "An old spelling.",
     "done": "",
     "parsed": "understood and checked; fastha does not do it yet, and says so with a warning",
     "deprecated": "deprecated",

@@ -176,7 +176,7 @@ class Source:
             )
             needed = needed or (word == "includeb" and "{" in pattern)
             text = f"{word} {pattern}: nothing matches {', '.join(missing)}"
-            self._reporter.add("error" if needed else "warning", "FH0003", text, where)
+            self._reporter.add("error" if needed else "note", "FH0003", text, where)
         for name in matched:
             info = Path(name)
             if not info.is_file():
