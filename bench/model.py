@@ -23,12 +23,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: its key in the samples, its heading (with the unit), and the statistics to print."""
+    """A column: its key in the samples, its heading (with the unit), and the statistics to print.
+
+    ``plot``: also a picture of all samples.
+    """
 
     key: str
     heading: str
     show: tuple[Literal["min", "p50", "p99", "max", "sum"], ...] = ("p50", "p99")
     digits: int = 2
+    plot: bool = False
 
 
 @dataclass(frozen=True)

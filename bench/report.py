@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.model import Goal, Scenario, statistic
+from bench.plot import strips
 from bench.scenarios import NAMES
 
 _INTRODUCTION = """
@@ -39,12 +40,12 @@ def write_report(out: Path, target: Path) -> None:
                     f"({seen['preemption']}), Python {seen['python']}; {versions}."
                 )
             )
-        parts.append(_section(name, data))
+        parts.append(_section(name, data, target))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join(parts).rstrip() + "\n")
 
 
-def _section(name: str, data: dict[str, Any]) -> str:
+def _section(name: str, data: dict[str, Any], target: Path) -> str:
     scenario = cast(Scenario, importlib.import_module(f"bench.scenarios.{name}"))
     control = data["control_fifo_us"]
     out = [f"## {scenario.TITLE}\n", _flow(scenario.TEXT)]
@@ -58,6 +59,25 @@ def _section(name: str, data: dict[str, Any]) -> str:
         for daemon, result in case["daemons"].items():
             out.append("| " + " | ".join(_row(scenario, case, daemon, result)) + " |")
     out.append("")
+    for metric in scenario.METRICS:
+        if not metric.plot:
+            continue
+        picture = target.parent / target.stem / f"{name}-{metric.key}.svg"
+        rows = [
+            (
+                case["name"],
+                {
+                    d: r["samples"][metric.key]
+                    for d, r in case["daemons"].items()
+                    if metric.key in r["samples"]
+                },
+            )
+            for case in data["cases"]
+        ]
+        heading, _, unit = metric.heading.rpartition(", ")
+        strips(picture, f"{scenario.TITLE}: {heading}", unit, rows)
+        if picture.exists():
+            out.append(f"![{scenario.TITLE}: {heading}]({target.stem}/{picture.name})\n")
     goals = [line for goal in scenario.GOALS for line in _goal(goal, data["cases"])]
     if goals:
         out += ["Goals:", "", *goals, ""]

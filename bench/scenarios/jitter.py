@@ -19,7 +19,7 @@ between two adverts from the configured one, *missed* the adverts that did not c
 second; `busy`: the Python thread is kept busy through the control socket.
 """
 METRICS = (
-    Metric("deviation_ms", "deviation, ms", ("p50", "p99", "max"), 3),
+    Metric("deviation_ms", "deviation, ms", ("p50", "p99", "max"), 3, plot=True),
     Metric("missed", "missed", ("sum",), 0),
     Metric("role_changes", "spoke with priority 0", ("sum",), 0),
 )

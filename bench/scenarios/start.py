@@ -15,7 +15,7 @@ the first advert was on the wire; *excess* the time from starting the program to
 Active_Down_Interval.
 """
 METRICS = (
-    Metric("cpu_ms", "CPU to first advert, ms", ("min", "p50"), 1),
+    Metric("cpu_ms", "CPU to first advert, ms", ("min", "p50"), 1, plot=True),
     Metric("excess_ms", "excess, ms", ("min", "p50"), 1),
 )
 GOALS = (Goal("at most 250 ms of processor time", "cpu_ms", "p50", "keepalived", 0, 250),)
