@@ -66,11 +66,11 @@ def test_leftovers_are_gone_before_a_new_daemon_speaks() -> None:
         assert made.quiet_from(1, killed + 200_000_000)
 
 
-@OTHERS
-@pytest.mark.parametrize("seconds", [1, 4, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("seconds", "other"),
+    [(1, "keepalived"), (4, OURS), pytest.param(30, "keepalived", marks=pytest.mark.slow)],
+)
 def test_a_frozen_master_listens_before_it_speaks(seconds: int, other: str) -> None:
-    if seconds == 30 and other == OURS:
-        pytest.skip("half a minute once is enough")
     with bed("frozen") as made:
         one, _ = start_both(made, text(200, "nopreempt"), other)
         one.pause()
