@@ -86,7 +86,7 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
         master.start()
         made.wait_masters(1, 1, since, 15)
         backup.start()
-        sleep_ms(1500)
+        sleep_ms(800)
         pids = master.pids()
         used = [sum(map(cpu_seconds, pids))]
         sleep_ms(seconds * 1000)
