@@ -54,3 +54,34 @@ def diff(old: Path, new: Path, config_id: str | None, as_json: bool) -> None:
         if not changes:
             click.echo("nothing changes")
     raise SystemExit(1 if changes else 0)
+
+
+@command.command(name="show")
+@click.argument("file", type=_FILE)
+@click.option("-i", "--config-id", help="Value for @ID lines; the host name by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (see `fastha config schema`).")
+@click.option(
+    "--secrets", is_flag=True, help="Print passwords and keys; stars stand in their place otherwise."
+)
+def show(file: Path, config_id: str | None, as_json: bool, secrets: bool) -> None:
+    """Print what FILE means: every default filled in, includes and definitions resolved.
+
+    The text is a configuration again, which means the same (with --secrets).
+    """
+    model = read(file, config_id)
+    if as_json:
+        from fastha.config.export import to_json  # noqa: PLC0415
+
+        click.echo(to_json(model, secrets=secrets))
+        return
+    from fastha.config.render import render  # noqa: PLC0415
+
+    click.echo(render(model, secrets=secrets), nl=False)
+
+
+@command.command(name="schema")
+def schema() -> None:
+    """Print the JSON Schema of `fastha config show --json`."""
+    from fastha.config import export  # noqa: PLC0415
+
+    click.echo(msgspec.json.format(msgspec.json.encode(export.schema()), indent=2))

@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from .model import Config, Span, VrrpInstance
+from .model import Address, Config, Route, Rule, Span, VrrpInstance
+from .model_base import Command
 from .model_lvs import LvsConfig, RealServer, SorryServer, VirtualServer
+from .writer import address, program
 
 Action = Literal["added", "removed", "changed"]
 
@@ -279,7 +281,7 @@ def _fields(old: Any, new: Any, *, skip: tuple[str, ...] = ()) -> list[str]:
         if field in skip or field in _UNTOLD:
             continue
         a, b = getattr(old, field), getattr(new, field)
-        if a == b:
+        if a == b or _plain(a) == _plain(b):
             continue
         word = keyword(field)
         if field in _SECRET:
@@ -291,6 +293,19 @@ def _fields(old: Any, new: Any, *, skip: tuple[str, ...] = ()) -> list[str]:
         else:
             found.append(f"{word} {value(a, field)} -> {value(b, field)}")
     return found
+
+
+def _plain(thing: Any) -> Any:
+    """Without how it was written: `192.0.2.1` and `192.0.2.1/32` are the same address."""
+    if isinstance(thing, tuple):
+        return tuple(map(_plain, thing))
+    if isinstance(thing, (Route, Rule)):
+        return " ".join(thing.text.split())
+    if isinstance(thing, msgspec.Struct):
+        return type(thing), tuple(
+            _plain(getattr(thing, f)) for f in thing.__struct_fields__ if f not in _UNTOLD
+        )
+    return thing
 
 
 def _is_settings(thing: msgspec.Struct) -> bool:
@@ -305,7 +320,7 @@ def _members(word: str, old: tuple[Any, ...], new: tuple[Any, ...]) -> list[str]
     found += [f"+ {word} {v}".replace("  ", " ") for v in after if v not in before]
     if not found and tuple(before) != tuple(after):
         found.append(f"{word}: another order".lstrip(": "))
-    elif not found and old != new:
+    elif not found and _plain(old) != _plain(new):
         found.append(f"{word} changes".strip())
     return found
 
@@ -344,9 +359,12 @@ def value(thing: Any, field: str = "") -> str:
 
 
 def _struct(thing: Any) -> str:
-    text = getattr(thing, "text", "") or " ".join(getattr(thing, "argv", ()))
-    if text:
-        return str(text)
+    if isinstance(thing, Address):
+        return address(thing)
+    if isinstance(thing, Command):
+        return program(thing)
+    if isinstance(thing, (Route, Rule)):
+        return " ".join(thing.text.split())
     parts: list[str] = []
     kind = getattr(type(thing).__struct_config__, "tag", None)
     if kind:

@@ -1,0 +1,170 @@
+"""Text of the configuration language, written: words quoted where they must be, blocks indented.
+
+What is written reads back as what was meant; a test holds reader and writer together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from .model import Address
+from .model_base import SECOND_NS, Command
+
+_UNSAFE = frozenset(" \t!#{}\"'\\")
+HIDDEN = "********"
+
+
+def word(text: str) -> str:
+    """One word, in quotes if it needs them."""
+    if text and not _UNSAFE.intersection(text):
+        return text
+    quote = "'" if '"' in text else '"'
+    return f"{quote}{text}{quote}"
+
+
+def seconds(nanoseconds: int) -> str:
+    """Seconds with as many decimals as it takes."""
+    whole, rest = divmod(nanoseconds, SECOND_NS)
+    return f"{whole}.{rest:09d}".rstrip("0") if rest else str(whole)
+
+
+def millis(microseconds: int) -> str:
+    """Milliseconds; below one, microseconds with their unit (fastha's own form)."""
+    if 0 < microseconds < 1000:
+        return f"{microseconds}us"
+    whole, rest = divmod(microseconds, 1000)
+    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
+
+
+def switch(value: bool) -> str:
+    """on or off."""
+    return "on" if value else "off"
+
+
+def program(command: Command, *, owner: bool = True) -> str:
+    """A command: plain words, or one quoted word when a user follows or an argument has blanks."""
+    plain = all(a and not _UNSAFE.intersection(a) for a in command.argv)
+    who = user(command) if owner and command.user is not None else ""
+    if plain and not who:
+        return " ".join(command.argv)
+    inner = " ".join(_argument(a) for a in command.argv)
+    quote = "'" if '"' in inner else '"'
+    if " " not in inner:
+        # a quoted word without a blank is taken as it is, not split: nothing in it may be quoted again
+        inner = command.argv[0]
+        quote = "'" if '"' in inner else '"'
+    return f"{quote}{inner}{quote}" + (f" {who}" if who else "")
+
+
+def _argument(text: str) -> str:
+    if text and not _UNSAFE.intersection(text):
+        return text
+    return "".join(f"\\{c}" if c in " \t\"'\\" else c for c in text) or "''"
+
+
+def user(command: Command) -> str:
+    """USER [[:]GROUP]."""
+    assert command.user is not None
+    if command.group is None:
+        return word(command.user)
+    return f"{word(command.user)} {':' if command.supplementary else ''}{word(command.group)}"
+
+
+def address(a: Address) -> str:
+    """A line of virtual_ipaddress and its kin."""
+    words = [f"{a.address}/{a.prefixlen}"]
+    for name, value in (
+        ("dev", a.dev),
+        ("scope", a.scope),
+        ("broadcast", a.broadcast),
+        ("label", a.label),
+        ("track_group", a.track_group),
+    ):
+        if value is not None:
+            words += [name, word(value)]
+    if a.peer is not None:
+        words += ["peer", str(a.peer) + (f"/{a.peer_prefixlen}" if a.peer_prefixlen is not None else "")]
+    words += [
+        n
+        for n in ("home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac")
+        if getattr(a, n)
+    ]
+    if a.nodad:
+        words.append("-nodad")
+    if a.preferred_lft_s is not None:
+        words += ["preferred_lft", "forever" if a.preferred_lft_s == -1 else str(a.preferred_lft_s)]
+    return " ".join(words)
+
+
+class Writer:
+    """Collects lines; blocks nest."""
+
+    def __init__(self, *, secrets: bool = True) -> None:
+        self._lines: list[str] = []
+        self._depth = 0
+        self.secrets = secrets
+
+    def line(self, *words: str) -> None:
+        """A line of words that are quoted already."""
+        self._lines.append("    " * self._depth + " ".join(w for w in words if w))
+
+    def blank(self) -> None:
+        """An empty line between blocks."""
+        if self._lines and self._lines[-1]:
+            self._lines.append("")
+
+    def secret(self, text: str) -> str:
+        """A secret, or stars in its place."""
+        return word(text) if self.secrets else HIDDEN
+
+    def block(self, *words: str, body: Callable[[], None]) -> None:
+        """A block with what `body` writes in it."""
+        self.line(*words, "{")
+        self._depth += 1
+        body()
+        self._depth -= 1
+        self.line("}")
+
+    def lines(self, keyword: str, entries: Iterable[str]) -> None:
+        """A block of one entry a line; nothing when there are none."""
+        found = list(entries)
+        if found:
+            self.line(keyword, "{")
+            self._lines.extend("    " * (self._depth + 1) + e for e in found)
+            self.line("}")
+
+    def fields(self, thing: msgspec.Struct, table: Iterable[tuple[str, str, str]]) -> None:
+        """Lines for fields by a table of field, keyword and form; None is left out."""
+        for field, keyword, form in table:
+            value = getattr(thing, field)
+            if value is None:
+                continue
+            self._field(keyword, form, value)
+
+    def _field(self, keyword: str, form: str, value: Any) -> None:
+        if form == "flag":
+            if value:
+                self.line(keyword)
+            return
+        if form == "program":
+            self.line(keyword, program(value))
+            return
+        shown = {
+            "bool": lambda: switch(value),
+            "ns": lambda: seconds(value),
+            "us": lambda: millis(value),
+            "word": lambda: word(str(value)),
+            "plain": lambda: str(value),
+            "nonzero": lambda: str(value) if value else "",
+            "ns_nonzero": lambda: seconds(value) if value else "",
+            "words": lambda: " ".join(word(str(v)) for v in value),
+        }[form]()
+        if shown or form not in ("nonzero", "ns_nonzero", "words"):
+            self.line(keyword, shown)
+
+    def text(self) -> str:
+        """All of it."""
+        return "\n".join(self._lines).rstrip("\n") + "\n"
