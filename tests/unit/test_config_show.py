@@ -48,7 +48,6 @@ NOT_WRITABLE = {
     "ProcessSettings.rlimit_rttime_us": "the engine sets none",
     "VrrpInstance.debug": "no effect in keepalived either",
     "VrrpInstance.vrf": "not built",
-    "VrrpInstance.bfd_auto": "not built",
     "Garp.extra_if_ns": "not built",
     "Garp.extra_if_all": "not built",
     "LvsConfig.netlink_rcv_bufs": "fastha sizes its buffers itself",

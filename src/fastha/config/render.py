@@ -205,7 +205,8 @@ def _globals(out: Writer, g: Globals) -> None:
         out.line("set_supplementary_groups", "on")
     for part, settings in (("vrrp", g.vrrp), ("checker", g.checker), ("bfd", g.bfd)):
         out.line(f"{part}_priority", str(settings.nice))
-        out.line(f"{part}_rt_priority", str(settings.rt_priority))
+        if settings.rt_priority:
+            out.line(f"{part}_rt_priority", str(settings.rt_priority))
         if settings.no_swap:
             out.line(f"{part}_no_swap")
         if settings.cpu_affinity:
