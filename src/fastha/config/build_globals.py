@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import stat
 
-from .model import SECOND_NS, Fifo, Firewall, Globals, ProcessSettings, Smtp
+from .model import SECOND_NS, Fifo, Firewall, Globals, ProcessSettings, Smtp, Webhook
 from .reader import Block, Reader
 
 _BITS = {name: getattr(stat, f"S_{name}") for name in ("IRUSR", "IWUSR", "IXUSR", "IRWXU", "IRGRP", "IWGRP")}
@@ -103,7 +103,40 @@ class GlobalsBuilder:
             control_socket=g.get("fastha_control_socket", "/run/fastha/control.sock"),
             control_group=g.get("fastha_control_group"),
             engine_priority=g.get("fastha_engine_priority", g.get("vrrp_rt_priority", 50)),
+            webhooks=self._webhooks(),
+            journal=g.get("fastha_journal", False),
+            metrics=self._metrics(),
+            metrics_file=g.get("fastha_metrics_file"),
+            history="" if g.get("fastha_history") == "off" else g.get("fastha_history"),
         )
+
+    def _webhooks(self) -> tuple[Webhook, ...]:
+        """URLs with their secrets; one that is no URL is told and left out."""
+        found: list[Webhook] = []
+        for words in self.globals.all("fastha_webhook"):
+            url = words[0].text
+            if not url.startswith(("http://", "https://")) or any(hook.url == url for hook in found):
+                text = f"fastha_webhook: {url!r} is no new URL; it is ignored"
+                self.reader.warn(words[0], "FH0110", text, "http://HOST[:PORT]/PATH or https://...")
+                continue
+            secret = self.reader.secret(words[1]) if len(words) > 1 else b""
+            if secret is not None:
+                found.append(Webhook(url, secret))
+        return tuple(found)
+
+    def _metrics(self) -> tuple[str, int] | None:
+        """ADDRESS:PORT, [ADDRESS]:PORT for IPv6."""
+        text = self.globals.get("fastha_metrics")
+        if text is None:
+            return None
+        host, _, port = text.rpartition(":")
+        host = host.strip("[]")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            self._warn(
+                "fastha_metrics", "FH0110", f"fastha_metrics: {text!r} is no ADDRESS:PORT; it is ignored"
+            )
+            return None
+        return host, int(port)
 
     def _process(self, part: str) -> ProcessSettings:
         g = self.globals
@@ -123,6 +156,7 @@ class GlobalsBuilder:
     def _smtp(self) -> Smtp:
         g = self.globals
         server = [w.text for w in g.get("smtp_server", ())]
+        login = list(g.get("fastha_smtp_login", ()))
         recipients = tuple(w.text for lines in g.all("notification_email") for words in lines for w in words)
         if g.has("notification_email") and not recipients:
             self._warn("notification_email", "FH0202", "notification_email names nobody")
@@ -137,6 +171,10 @@ class GlobalsBuilder:
             recipients=recipients,
             no_faults=g.get("no_email_faults", False),
             no_checker_emails=g.get("no_checker_emails", False),
+            tls=g.get("fastha_smtp_tls", "none"),
+            ca_file=g.get("fastha_smtp_ca"),
+            user=login[0].text if login else None,
+            password=(self.reader.secret(login[1]) or b"") if len(login) > 1 else b"",
         )
 
     def _firewall(self) -> Firewall:

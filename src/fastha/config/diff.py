@@ -57,7 +57,7 @@ _KEYWORDS = {
     "pool": "fastha_pool",
     "drain": "fastha_drain",
 }
-_SECRET = frozenset({"auth_pass", "password"})
+_SECRET = frozenset({"auth_pass", "password", "secret"})
 # not what the daemon does, but where and how it was written
 _UNTOLD = frozenset({"span", "text"})
 _AT_START = {

@@ -406,6 +406,16 @@ class Fifo(msgspec.Struct, frozen=True, kw_only=True):
     script: Command | None = None
 
 
+class Webhook(msgspec.Struct, frozen=True):
+    """fastha_webhook: a URL that gets every event as JSON, signed with `secret` (an extension)."""
+
+    url: str
+    secret: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Webhook({self.url.partition('?')[0]})"
+
+
 class Smtp(msgspec.Struct, frozen=True, kw_only=True):
     """Alert mails: where they go and how."""
 
@@ -417,6 +427,13 @@ class Smtp(msgspec.Struct, frozen=True, kw_only=True):
     recipients: tuple[str, ...] = ()
     no_faults: bool = False
     no_checker_emails: bool = False
+    tls: Literal["none", "starttls", "implicit"] = "none"
+    ca_file: str | None = None
+    user: str | None = None
+    password: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Smtp({self.server}, {self.port})"
 
 
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -510,6 +527,13 @@ class Globals(msgspec.Struct, frozen=True, kw_only=True):
     repair_window_ns: int = 60 * SECOND_NS
     control_socket: str = "/run/fastha/control.sock"
     control_group: str | None = None
+    webhooks: tuple[Webhook, ...] = ()
+    journal: bool = False
+    metrics: tuple[str, int] | None = None
+    """Address and port to serve metrics at."""
+    metrics_file: str | None = None
+    history: str | None = None
+    """None: the default place; empty: no history."""
     engine_priority: int = 50
     """SCHED_FIFO priority of the engine thread; vrrp_rt_priority sets it too; 0 is ordinary scheduling."""
 

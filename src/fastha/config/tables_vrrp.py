@@ -279,6 +279,34 @@ table(
     word("fastha_control_group", "members may ask, but change nothing", extension=True),
     number("fastha_engine_priority", 0, 99, "SCHED_FIFO priority of the engine", "50", extension=True),
     boolean("fastha_graceful_handover", "answer until the successor is heard", "on", extension=True),
+    words(
+        "fastha_webhook",
+        "URL, and a secret (file:PATH or text) to sign with: every event is POSTed there as JSON",
+        multiple=True,
+        extension=True,
+    ),
+    boolean(
+        "fastha_journal", "write every event to the systemd journal as a record with fields", extension=True
+    ),
+    choice(
+        "fastha_smtp_tls",
+        ("none", "starttls", "implicit"),
+        "TLS to the mail relay, with its certificate checked",
+        "none",
+        extension=True,
+    ),
+    word("fastha_smtp_ca", "file of authorities for that", "the system's", extension=True),
+    words("fastha_smtp_login", "user and password (file:PATH or text) at the mail relay", extension=True),
+    word("fastha_metrics", "ADDRESS:PORT where Prometheus may ask for metrics", "none", extension=True),
+    word(
+        "fastha_metrics_file", "file that the metrics are written to every 15 seconds", "none", extension=True
+    ),
+    word(
+        "fastha_history",
+        "file of all transitions, kept across restarts; off",
+        "/var/lib/fastha/history.jsonl",
+        extension=True,
+    ),
 )
 
 table("track_group", lines("group", "its instances"))

@@ -40,13 +40,24 @@ from fastha.vrrp.records import Level, Note, Transition
 from . import show, wants
 from .control import ControlError, ControlServer
 from .log import Log
-from .options import EXIT_CONFIG, EXIT_FATAL, EXIT_NO_CONFIG, EXIT_OK, EXIT_PERMISSION, Options
+from .options import (
+    EXIT_CONFIG,
+    EXIT_FATAL,
+    EXIT_NO_CONFIG,
+    EXIT_OK,
+    EXIT_PERMISSION,
+    RUN_DIRECTORY,
+    Options,
+)
 from .pidfile import AlreadyRunningError, PidFile
 from .systemd import Notifier
 
 if TYPE_CHECKING:
+    from fastha.telemetry.snapshot import DaemonSnapshot
+
     from .dumps import Dumps
     from .hooks import Hooks
+    from .outlets import Outlets
 
 HISTORY = 2000
 """Transitions and notes that are kept for `fastha show events`."""
@@ -81,6 +92,7 @@ class Daemon:
         self._poller: Linkbeat | None = None
         self.recorder = TransitionRecorder()
         self._dumps: Dumps | None = None
+        self._outlets: Outlets | None = None
 
     # ---------------------------------------------------------------- start
 
@@ -144,6 +156,7 @@ class Daemon:
             self._signals(loop)
             self._systemd.ready(f"{len(self.config.instances)} VRRP instances")
             self.log("info", f"fastha {__version__} runs {len(self.config.instances)} VRRP instances")
+            self._make_outlets(self.config)
             await self._ending.wait()
             await self._end()
         finally:
@@ -201,6 +214,8 @@ class Daemon:
         self.manager.apply(configuration)
         if self.hooks is not None:
             self.hooks.configure(configuration)
+        if self._outlets is not None:
+            self._make_outlets(configuration)
         self.config = configuration
         self._record()
 
@@ -295,6 +310,7 @@ class Daemon:
             self.log("notice", f"({transition.instance}) {text}: {transition.cause}")
         if self.hooks is not None:
             self.hooks.transition(transition)
+        self._remember(transition)
 
     def _note(self, note: Note) -> None:
         if note.level is not Level.DEBUG:
@@ -359,11 +375,38 @@ class Daemon:
 
     def _dump(self, what: str) -> None:
         """keepalived's dumps, loaded when the first is asked for."""
+        self.dumps.write(what)
+
+    @property
+    def dumps(self) -> Dumps:
+        """Takes snapshots and writes dumps; loaded when first wanted."""
         if self._dumps is None:
             from .dumps import Dumps  # noqa: PLC0415
 
             self._dumps = Dumps(self, self.recorder)
-        self._dumps.write(what)
+        return self._dumps
+
+    def _snapshot(self) -> DaemonSnapshot:
+        return self.dumps.snapshot()
+
+    def _make_outlets(self, configuration: Config) -> None:
+        """History and metrics. Made once everything runs, for a long history takes a moment to read."""
+        from .outlets import Outlets, history_path  # noqa: PLC0415
+
+        first = self._outlets is None
+        if self._outlets is None:
+            self._outlets = Outlets(lambda text: self.log("warning", text, key=text[:60]), self._snapshot)
+        g = configuration.globals_
+        self._outlets.configure(g, history_path(g, self.options.run_directory, RUN_DIRECTORY))
+        if first:
+            for what in self.history:
+                if isinstance(what, Transition):
+                    self._remember(what)
+
+    def _remember(self, transition: Transition) -> None:
+        if self._outlets is not None:
+            group = next((s.name for s in self.config.sync_groups if transition.instance in s.members), "")
+            self._outlets.transition(transition, self.manager.by_name(transition.instance), group)
 
     async def _reload_by_signal(self) -> None:
         with contextlib.suppress(ControlError):
@@ -477,6 +520,8 @@ class Daemon:
         self._events()
         if self.hooks is not None:
             await self.hooks.close()
+        if self._outlets is not None:
+            await self._outlets.close()
 
     async def _abandon(self) -> None:
         """The last word, in order or not."""

@@ -10,6 +10,8 @@ def hooks(config: Config) -> bool:
     g = config.globals_
     if g.notify_fifo or g.vrrp_notify_fifo or g.startup_script or g.shutdown_script or g.smtp.recipients:
         return True
+    if g.lvs_notify_fifo or g.webhooks or g.journal:
+        return True
     tracked = ("track_scripts", "track_files", "track_processes")
     things: list[VrrpInstance | SyncGroup] = [*config.instances, *config.sync_groups]
     for thing in things:

@@ -21,8 +21,6 @@ def notify_plan(
     resolver: Resolver,
     *,
     server_hooks: tuple[ServerHooks, ...] = (),
-    webhooks: tuple[WebhookSpec, ...] = (),
-    journal: bool = False,
 ) -> tuple[NotifyPlan, tuple[str, ...]]:
     """The plan, and what to tell the operator. Scripts' own problems are in `resolver.messages`."""
     said: list[str] = []
@@ -55,8 +53,8 @@ def notify_plan(
         server_hooks=server_hooks,
         fifos=_fifos(globals_, resolver, said),
         mail=_mail(globals_, said),
-        webhooks=webhooks,
-        journal=journal,
+        webhooks=tuple(WebhookSpec(url=hook.url, secret=hook.secret) for hook in globals_.webhooks),
+        journal=globals_.journal,
         umask=0o177 if globals_.umask is None else globals_.umask,
     )
     return plan, tuple(said)
@@ -152,4 +150,8 @@ def _mail(globals_: Globals, said: list[str]) -> MailSpec | None:
         timeout=smtp.connect_timeout_ns / _NS,
         no_faults=smtp.no_faults,
         no_checker_emails=smtp.no_checker_emails,
+        tls=smtp.tls,
+        ca_file=smtp.ca_file,
+        user=smtp.user,
+        password=smtp.password.decode("utf-8", "surrogateescape") if smtp.user is not None else None,
     )

@@ -1,0 +1,147 @@
+"""What the daemon shows of itself beyond the control socket: the history file, metrics over HTTP and in a
+file.
+
+Loaded when the configuration asks for one of them (the history is on unless it is switched off). Nothing
+here is waited for by anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from fastha.config.model import Globals
+from fastha.telemetry.history import DEFAULT_PATH, History, HistoryMark, HistoryRecord
+from fastha.telemetry.snapshot import DaemonSnapshot
+from fastha.vrrp.manager import Running
+from fastha.vrrp.records import Transition
+
+FILE_EVERY_S = 15.0
+_RETRY_S = 10.0
+
+
+def history_path(g: Globals, run_directory: Path, default_run_directory: Path) -> Path | None:
+    """Where the history is kept; None for no history.
+
+    Without `fastha_history`: systemd's StateDirectory, else beside the run files when these are not in
+    their usual place (several daemons on one machine), else /var/lib/fastha.
+    """
+    if g.history is not None:
+        return Path(g.history) if g.history else None
+    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if state:
+        return Path(state) / Path(DEFAULT_PATH).name
+    if run_directory != default_run_directory:
+        return run_directory / Path(DEFAULT_PATH).name
+    return Path(DEFAULT_PATH)
+
+
+class Outlets:
+    """The history and the metrics of one daemon."""
+
+    def __init__(self, log: Callable[[str], None], snapshot: Callable[[], DaemonSnapshot]) -> None:
+        self._log = log
+        self._snapshot = snapshot
+        self.history: History | None = None
+        self._wanted: tuple[str, int] | None = None
+        self._file: str | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server_task: asyncio.Task[None] | None = None
+        self._file_task: asyncio.Task[None] | None = None
+
+    def configure(self, g: Globals, path: Path | None) -> None:
+        """Opens what is wanted and closes what is not."""
+        if self.history is not None and self.history.path != path:
+            self._spawn(self.history.close())
+            self.history = None
+        if path is not None and self.history is None:
+            self.history = History(path, log=self._log)
+            self.history.load()
+        if g.metrics != self._wanted:
+            self._wanted = g.metrics
+            if self._server_task is not None:
+                self._server_task.cancel()
+            self._server_task = self._spawn(self._serve(*g.metrics)) if g.metrics is not None else None
+        if g.metrics_file != self._file:
+            self._file = g.metrics_file
+            if self._file_task is not None:
+                self._file_task.cancel()
+            self._file_task = self._spawn(self._write(g.metrics_file)) if g.metrics_file else None
+
+    def transition(self, t: Transition, running: Running | None, group: str) -> None:
+        """Writes a transition down."""
+        if self.history is None:
+            return
+        conf = running.conf if running is not None else None
+        self.history.append(
+            HistoryRecord(
+                wall_ns=t.wall_ns,
+                monotonic_ns=t.monotonic_ns,
+                kind="INSTANCE",
+                name=t.instance,
+                state=t.new,
+                previous=t.old,
+                priority=t.priority,
+                cause=t.cause,
+                timeline=tuple(HistoryMark(mark.step, round(mark.at_us)) for mark in t.marks),
+                interface=(conf.interface or "") if conf is not None else "",
+                vrid=conf.vrid if conf is not None else 0,
+                group=group,
+            )
+        )
+
+    async def close(self) -> None:
+        """Writes what is not written yet, and stops."""
+        for task in (self._server_task, self._file_task):
+            if task is not None:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        if self.history is not None:
+            await self.history.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _serve(self, host: str, port: int) -> None:
+        """Listens until cancelled; an address that is not there yet (a virtual one, say) is tried again."""
+        from fastha.telemetry.metrics_http import MetricsServer  # noqa: PLC0415
+
+        server = MetricsServer(self._snapshot, self._log)
+        told = False
+        while True:
+            try:
+                await server.start(host, port)
+                break
+            except OSError as error:
+                if not told:
+                    told = True
+                    self._log(
+                        f"metrics cannot be served at {host}:{port}: {error.strerror or error}; trying again "
+                        f"every {_RETRY_S:g} s"
+                    )
+                await asyncio.sleep(_RETRY_S)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await server.close()
+
+    async def _write(self, path: str) -> None:
+        from fastha.telemetry.metrics_http import write_textfile  # noqa: PLC0415
+
+        told = False
+        while True:
+            try:
+                await write_textfile(path, self._snapshot())
+                told = False
+            except OSError as error:
+                if not told:
+                    told = True
+                    self._log(f"metrics cannot be written to {path}: {error.strerror}")
+            await asyncio.sleep(FILE_EVERY_S)
