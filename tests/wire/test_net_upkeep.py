@@ -358,7 +358,7 @@ def test_a_process_enters_a_namespace_with_a_run_directory_of_its_own(tmp_path: 
 
 
 def test_a_missing_namespace_is_told_with_the_remedy() -> None:
-    # in a process of its own: a namespace is entered before any thread starts, and other tests may have left some
+    # in a process of its own: a namespace is entered before any thread starts, and other tests leave some
     script = "from fastha.net.namespace import enter\nenter('nosuchns')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "make it with: ip netns add nosuchns" in done.stderr

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections import deque
@@ -154,6 +155,9 @@ class Daemon:
             except (OSError, ControlError) as error:
                 self.log("error", f"control socket: {error}")
             self._signals(loop)
+            gc.collect()
+            gc.freeze()
+            gc.enable()
             self._systemd.ready(f"{len(self.config.instances)} VRRP instances")
             self.log("info", f"fastha {__version__} runs {len(self.config.instances)} VRRP instances")
             self._make_outlets(self.config)
@@ -588,6 +592,10 @@ def _read(options: Options, log: Log) -> Config:
 
 
 def _loop(options: Options, configuration: Config, log: Log) -> int:
+    # What was made so far lives as long as the daemon: the collector need not look at it again, and
+    # start-up, which makes
+    # thousands of objects and drops none, need not wait for it.
+    gc.disable()
     import uvloop  # noqa: PLC0415  (only the daemon itself needs it)
 
     async def main() -> int:

@@ -271,6 +271,10 @@ class DeviceManager:
         if spec.family == socket.AF_INET:
             put(ipv4(spec.parent, "arp_ignore"), 1)
             put(ipv4(spec.parent, "arp_filter"), 1)
+            # The router's own questions must not name the virtual address at the real MAC: they would
+            # overwrite what the
+            # hosts have learned.
+            put(ipv4(spec.parent, "arp_announce"), 2)
 
     def _push_down_rp_filter(self) -> None:
         """Move all.rp_filter to every interface: the kernel takes the greater of the two, and a VMAC needs
@@ -298,7 +302,8 @@ class DeviceManager:
                 if error.errno != errno.ENODEV:
                     raise
         if all(other.parent != spec.parent for other in self._specs.values()):
-            self._sysctls.restore(ipv4(spec.parent, "arp_ignore"), ipv4(spec.parent, "arp_filter"))
+            settings = ("arp_ignore", "arp_filter", "arp_announce")
+            self._sysctls.restore(*(ipv4(spec.parent, setting) for setting in settings))
         self._table.refresh(name, sock)
 
     def remove_all(self, sock: NetlinkSocket) -> None:
