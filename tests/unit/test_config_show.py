@@ -30,28 +30,11 @@ def everything() -> Config:
 
 # fields of the model that no text reaches: see the reason
 NOT_WRITABLE = {
-    "Globals.rx_bufs_policy": "fastha sizes its buffers itself",
-    "Globals.rx_bufs_multiplier": "the same",
-    "Globals.netlink_monitor_rcv_bufs": "the same",
-    "Globals.process_monitor_rcv_bufs": "the same",
-    "Globals.process_monitor_rcv_bufs_force": "the same",
-    "Globals.reload_check_config": "fastha always checks first",
-    "Globals.reload_check_config_log": "the same",
-    "Globals.reload_time_file": "not built",
-    "Globals.reload_repeat": "not built",
-    "Globals.reload_file": "not built",
-    "Globals.config_save_dir": "not built",
-    "Globals.snmp": "not built",
-    "Globals.dbus": "not built",
-    "Globals.dbus_service_name": "not built",
     "Firewall.ipsets": "fastha needs none",
-    "ProcessSettings.rlimit_rttime_us": "the engine sets none",
     "VrrpInstance.debug": "no effect in keepalived either",
     "VrrpInstance.vrf": "not built",
     "Garp.extra_if_ns": "not built",
     "Garp.extra_if_all": "not built",
-    "LvsConfig.netlink_rcv_bufs": "fastha sizes its buffers itself",
-    "LvsConfig.netlink_rcv_bufs_force": "the same",
 }
 
 

@@ -54,6 +54,18 @@ _GLOBALS = (
     ("disable_local_igmp", "disable_local_igmp", "flag"),
     ("log_unknown_vrids", "log_unknown_vrids", "flag"),
     ("fifo_write_vrrp_states_on_reload", "fifo_write_vrrp_states_on_reload", "flag"),
+    ("rx_bufs_policy", "vrrp_rx_bufs_policy", "word"),
+    ("rx_bufs_multiplier", "vrrp_rx_bufs_multiplier", "plain"),
+    ("netlink_monitor_rcv_bufs", "vrrp_netlink_monitor_rcv_bufs", "plain"),
+    ("process_monitor_rcv_bufs", "process_monitor_rcv_bufs", "plain"),
+    ("process_monitor_rcv_bufs_force", "process_monitor_rcv_bufs_force", "bool"),
+    ("reload_time_file", "reload_time_file", "word"),
+    ("reload_repeat", "reload_repeat", "flag"),
+    ("reload_file", "reload_file", "word"),
+    ("config_save_dir", "config_save_dir", "word"),
+    ("snmp", "enable_snmp_vrrp", "flag"),
+    ("dbus", "enable_dbus", "flag"),
+    ("dbus_service_name", "dbus_service_name", "word"),
     ("random_seed", "random_seed", "plain"),
     ("data_use_instance", "data_use_instance", "bool"),
     ("json_version", "json_version", "plain"),
@@ -193,6 +205,8 @@ def _globals(out: Writer, g: Globals) -> None:
     out.fields(g, _GLOBALS)
     if g.umask is not None:
         out.line("umask", f"0{g.umask:o}")
+    if g.reload_check_config:
+        out.line("reload_check_config", word(g.reload_check_config_log) if g.reload_check_config_log else "")
     out.line("fastha_repair_limit", str(g.repair_limit), seconds(g.repair_window_ns))
     if g.dynamic_interfaces:
         out.line("dynamic_interfaces", "allow_if_changes" if g.dynamic_interfaces_allow_if_changes else "")
@@ -207,6 +221,7 @@ def _globals(out: Writer, g: Globals) -> None:
         out.line(f"{part}_priority", str(settings.nice))
         if settings.rt_priority:
             out.line(f"{part}_rt_priority", str(settings.rt_priority))
+        out.line(f"{part}_rlimit_rttime", str(settings.rlimit_rttime_us))
         if settings.no_swap:
             out.line(f"{part}_no_swap")
         if settings.cpu_affinity:
