@@ -13,7 +13,7 @@ $(STAMP): $(CORE)
 	@tools/debian-setup build
 	@test -x $(BIN)/python || { echo "making the virtual environment $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing what fastha needs and compiling its core"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade "pip>=23" "setuptools>=69" wheel "Cython>=3.0.10"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade "pip>=23" "setuptools>=77" wheel "Cython>=3.0.10"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[checks,metrics,mail,test,lint]"
 	@touch $@
 
