@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib
 import json
 import os
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import fastha
 from bench.daemons import DAEMONS
 from bench.model import Result, Scenario, Size, statistic
 from bench.report import write_report
@@ -131,6 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
     out = given.out or (RESULTS if size == "full" else SCRATCH)
     report = given.report or (REPORT if size == "full" else SCRATCH / "report.md")
     out.mkdir(parents=True, exist_ok=True)
+    # As an installed package has it; an editable one would compile its source at each start.
+    compileall.compile_dir(str(Path(fastha.__file__).parent), quiet=2)
     where = machine()
     failed = False
     for name in given.scenarios or NAMES:

@@ -44,6 +44,15 @@ GOALS = (
         0.05,
         _QUIET,
     ),
+    Goal(
+        "p99 of the advert excess within 100 µs of the bare control's",
+        "advert_excess_ms",
+        "p99",
+        "bare-rt",
+        1,
+        0.1,
+        _QUIET,
+    ),
     Goal("GARP excess at most 0.3 of keepalived's", "garp_excess_ms", "p50", "keepalived", 0.3, 0, _QUIET),
     Goal(
         "no probe lost in an orderly end", "lost", "max", "keepalived", 0, 0, ("term 100 ms", "term 1000 ms")
