@@ -85,3 +85,33 @@ def schema() -> None:
     from fastha.config import export  # noqa: PLC0415
 
     click.echo(msgspec.json.format(msgspec.json.encode(export.schema()), indent=2))
+
+
+@command.command(name="fmt")
+@click.argument("files", nargs=-1, required=True, type=_FILE)
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 when a file would change.")
+@click.option("--write", "-w", is_flag=True, help="Change the files; without it the text is printed.")
+def fmt(files: tuple[Path, ...], check: bool, write: bool) -> None:
+    """Indent the blocks of FILES. Nothing else changes: comments, order and words stay."""
+    from fastha.config.fmt import fmt as formatted  # noqa: PLC0415
+
+    would = False
+    for file in files:
+        try:
+            text = file.read_bytes().decode("utf-8", "surrogateescape")
+        except OSError as error:
+            raise click.ClickException(f"{file}: {error.strerror}") from error
+        result = formatted(text)
+        would = would or result != text
+        if check:
+            if result != text:
+                click.echo(f"{file} would change")
+        elif not write:
+            click.echo(result.encode("utf-8", "surrogateescape"), nl=False)
+        elif result != text:
+            beside = file.with_name(f".{file.name}.new")
+            beside.write_bytes(result.encode("utf-8", "surrogateescape"))
+            beside.chmod(file.stat().st_mode & 0o7777)
+            beside.replace(file)
+            click.echo(f"{file} is formatted")
+    raise SystemExit(1 if check and would else 0)

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line of help)
     "run": ("fastha.cli.run:command", "Run the daemon in the foreground."),
     "check": ("fastha.cli.check:command", "Check a configuration; say everything that is wrong with it."),
+    "compat": ("fastha.cli.compat:command", "Whether a keepalived.conf means the same here, line by line."),
     "config": ("fastha.cli.config:command", "Show, compare and format configurations."),
     "explain": ("fastha.cli.explain:command", "What a keyword or a diagnostic's code means."),
     "show": ("fastha.cli.show:command", "What the running daemon knows."),
