@@ -82,7 +82,17 @@ def test_the_sample_reads_back_as_the_same_model() -> None:
 
 def test_without_secrets_none_is_printed() -> None:
     text = render(everything(), secrets=False)
-    for secret in ("a b!#", "00ff", "0e0f10", "616c706861", " pass\n", "password pw"):
+    for secret in (
+        "a b!#",
+        "00ff",
+        "0e0f10",
+        "616c706861",
+        " pass\n",
+        "mailpassword",
+        b"mailpassword".hex(),
+        b"the secret".hex(),
+        "password pw",
+    ):
         assert secret not in text, secret
     shown = CliRunner().invoke(cli, ["config", "show", "--json", str(EVERYTHING)])
     assert shown.exit_code == 0
