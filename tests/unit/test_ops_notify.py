@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from ops_support import a_runner, run, script, shell, until
 
+from fastha.notify import hooks as hooks_module
 from fastha.notify import webhook as webhook_module
 from fastha.notify.channel import Channel
 from fastha.notify.events import Event, InstanceEvent, Kind, Mark, ServerEvent, ServerKind, State
@@ -196,6 +197,31 @@ def test_a_hook_that_hangs_holds_up_its_own_instance_only_for_a_while(tmp_path: 
             await until(lambda: len(calls(tmp_path)) == 3)
             assert calls(tmp_path)[1:] == ["A.n INSTANCE A MASTER 100", "A.n INSTANCE A FAULT 100"]
             assert len([line for line in log if "in the background" in line]) == 1
+            for execution in runner.running:
+                execution.end()
+
+    run(body())
+
+
+def test_a_thousand_changes_at_once_are_taken_at_once_and_run_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishing only queues; a bounded number runs at the same time, and hanging ones stop being counted."""
+    monkeypatch.setattr(hooks_module, "MAX_RUNNING", 4)
+    hanging = [InstanceHooks(kind=Kind.INSTANCE, name=f"H{n}", master=shell("sleep 60")) for n in range(4)]
+    quick = [InstanceHooks(kind=Kind.INSTANCE, name=f"Q{n}", master=shell("true")) for n in range(100)]
+
+    async def body() -> None:
+        async with a_runner() as (runner, _):
+            hooks = HookChannel(runner, lambda _: None, hooks=[*hanging, *quick], patience=1.0)
+            for hook in (*hanging, *quick):
+                hooks.send(event(State.MASTER, hook.name))
+            assert not runner.running  # nothing was started by publishing
+            most = 0
+            while hooks.delivered < 100:
+                await asyncio.sleep(0.005)
+                most = max(most, len(runner.running))
+            assert 4 <= most <= 8
             for execution in runner.running:
                 execution.end()
 

@@ -22,6 +22,10 @@ from fastha.scripts.runner import Execution, Outcome, Program, Runner
 
 #: Changes of one instance that may wait for its scripts.
 MAX_WAITING = 16
+#: Scripts that run at the same time; those that have run for longer than the patience are not counted.
+MAX_RUNNING = 200
+#: Scripts started before other work of the daemon has its turn.
+_BATCH = 8
 
 Run = tuple[Program, tuple[str, ...]]
 
@@ -34,6 +38,7 @@ class _Lane:
         self.current: list[Run] = []
         self.environment: Mapping[str, str] = {}
         self.execution: Execution | None = None
+        self.busy = False
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -55,6 +60,9 @@ class HookChannel(Channel):
         self._runner = runner
         self._patience = patience
         self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._ready: deque[tuple[tuple[str, str], _Lane]] = deque()
+        self._pumping: asyncio.TimerHandle | None = None
+        self._counted = 0
         self._told: set[tuple[str, ...]] = set()
         self._closing = False
         self.configure(hooks, server_hooks, patience)
@@ -95,8 +103,8 @@ class HookChannel(Channel):
                 f"{' '.join(key).strip()} changes faster than its scripts run; older changes are left out",
                 "Make the scripts quicker, or read a notify_fifo instead",
             )
-        if lane.execution is None and not lane.current:
-            self._next(key, lane)
+        if not lane.busy:
+            self._enqueue(key, lane)
 
     async def close(self, grace: float) -> None:
         """Waits for scripts at most `grace` seconds; those that still run then are left to finish by
@@ -104,11 +112,13 @@ class HookChannel(Channel):
         deadline = self._runner.loop.time() + grace
         while self._lanes and self._runner.loop.time() < deadline:
             running = [lane.execution.outcome for lane in self._lanes.values() if lane.execution is not None]
-            if not running:
-                break
-            await asyncio.wait(running, timeout=deadline - self._runner.loop.time())
-            await asyncio.sleep(0)
+            if running:
+                left = max(0.0, deadline - self._runner.loop.time())
+                await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0.001)
         self._closing = True
+        if self._pumping is not None:
+            self._pumping.cancel()
         for lane in self._lanes.values():
             self.dropped += len(lane.current) + sum(len(runs) for runs, _ in lane.waiting)
             if lane.timer is not None:
@@ -154,15 +164,26 @@ class HookChannel(Channel):
 
     # -- one after the other ---------------------------------------------------------------------------------
 
-    def _next(self, key: tuple[str, str], lane: _Lane) -> None:
-        if lane.timer is not None:
-            lane.timer.cancel()
-            lane.timer = None
-        lane.execution = None
-        if not lane.current:
-            if not lane.waiting:
-                self._lanes.pop(key, None)
+    def _enqueue(self, key: tuple[str, str], lane: _Lane) -> None:
+        """Puts a lane in line for the start of its next script."""
+        lane.busy = True
+        self._ready.append((key, lane))
+        if self._pumping is None:
+            self._pumping = self._runner.loop.call_later(0, self._pump)
+
+    def _pump(self) -> None:
+        """Starts a few scripts; a thousand changes at once must not hold up the daemon."""
+        self._pumping = None
+        for _ in range(_BATCH):
+            if not self._ready or self._counted >= MAX_RUNNING:
                 return
+            self._next(*self._ready.popleft())
+        if self._ready:
+            self._pumping = self._runner.loop.call_later(0, self._pump)
+
+    def _next(self, key: tuple[str, str], lane: _Lane) -> None:
+        """Starts what is next in a lane."""
+        if not lane.current:
             lane.current, lane.environment = lane.waiting.popleft()
         program, extra = lane.current.pop(0)
         execution = self._runner.start(
@@ -170,7 +191,23 @@ class HookChannel(Channel):
         )
         execution.on_outcome = functools.partial(self._ended, key, lane, execution)
         lane.execution = execution
+        self._counted += 1
         lane.timer = self._runner.loop.call_later(self._patience, self._overdue, key, lane, execution)
+
+    def _release(self, key: tuple[str, str], lane: _Lane) -> None:
+        """The lane's script no longer holds up anything: the next one is put in line."""
+        if lane.timer is not None:
+            lane.timer.cancel()
+            lane.timer = None
+        lane.execution = None
+        lane.busy = False
+        self._counted -= 1
+        if lane.current or lane.waiting:
+            self._enqueue(key, lane)
+        else:
+            self._lanes.pop(key, None)
+        if self._ready and self._pumping is None:
+            self._pumping = self._runner.loop.call_later(0, self._pump)
 
     def _ended(self, key: tuple[str, str], lane: _Lane, execution: Execution, outcome: Outcome) -> None:
         program = execution.program
@@ -183,13 +220,14 @@ class HookChannel(Channel):
                 self._told.add(program.argv)
                 self._log(f"notify script of {' '.join(key).strip()} failed: {self.last_error}")
         if lane.execution is execution and not self._closing:
-            self._next(key, lane)
+            self._release(key, lane)
 
     def _overdue(self, key: tuple[str, str], lane: _Lane, execution: Execution) -> None:
         """A slow script stops holding up the others once one is waiting."""
-        if lane.execution is not execution:
+        if lane.execution is not execution or self._closing:
             return
-        if not lane.current and not lane.waiting:
+        others = self._ready and self._counted >= MAX_RUNNING
+        if not lane.current and not lane.waiting and not others:
             lane.timer = self._runner.loop.call_later(1.0, self._overdue, key, lane, execution)
             return
         lane.timer = None
@@ -201,7 +239,7 @@ class HookChannel(Channel):
                 f"than {self._patience:g} s: the next one is started beside it. Let it end, or start what "
                 "takes long in the background"
             )
-        self._next(key, lane)
+        self._release(key, lane)
 
 
 def _environment(event: Event) -> dict[str, str]:

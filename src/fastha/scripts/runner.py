@@ -98,7 +98,7 @@ def signal_name(number: int) -> str:
 class Execution:
     """One running program. `outcome` is decided when it ends or overruns; `gone` when it has been reaped."""
 
-    def __init__(self, runner: Runner, program: Program, captures: tuple[Capture, ...]) -> None:
+    def __init__(self, runner: Runner, program: Program) -> None:
         self.program = program
         self.pid = 0
         self.outcome: asyncio.Future[Outcome] = runner.loop.create_future()
@@ -109,7 +109,7 @@ class Execution:
         self.stuck = False
         self.outlives = False
         self._runner = runner
-        self._captures = captures
+        self._captures: tuple[Capture, ...] = ()
         self._pidfd = -1
         self._ending = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -133,8 +133,9 @@ class Execution:
 
     # -- from the runner -------------------------------------------------------------------------------------
 
-    def _begin(self, pid: int, timeout: float | None) -> None:
+    def _begin(self, pid: int, captures: tuple[Capture, ...], timeout: float | None) -> None:
         self.pid = pid
+        self._captures = captures
         try:
             self._pidfd = os.pidfd_open(pid)
         except OSError:  # kernels before 5.3, or no descriptors left
@@ -319,13 +320,7 @@ class Runner:
         `timeout` is in seconds from now. A program that cannot be started is an outcome with `error` set.
         One that `outlives` the daemon is not ended by `close`.
         """
-        captures: tuple[Capture, ...] = ()
-        if capture:
-            try:
-                captures = (Capture("stdout"), Capture("stderr"))
-            except OSError as error:
-                self.notice_once("capture", f"cannot keep what scripts print: {error.strerror}")
-        execution = Execution(self, program, captures)
+        execution = Execution(self, program)
         self._running.add(execution)
         execution.outlives = outlives
         if self._closed:
@@ -336,7 +331,7 @@ class Runner:
         environment = self._environment
         if extra_environment:
             environment = {**environment, **extra_environment}
-        job = functools.partial(self._spawn, program, (*program.argv, *extra_args), environment, captures)
+        job = functools.partial(self._spawn, program, (*program.argv, *extra_args), environment, capture)
         self.loop.run_in_executor(self._pool, job).add_done_callback(
             functools.partial(self._started, execution, timeout)
         )
@@ -388,7 +383,12 @@ class Runner:
             self._told.add(key)
             self.notice(text)
 
-    def _started(self, execution: Execution, timeout: float | None, job: asyncio.Future[int]) -> None:
+    def _started(
+        self,
+        execution: Execution,
+        timeout: float | None,
+        job: asyncio.Future[tuple[int, tuple[Capture, ...]]],
+    ) -> None:
         if job.cancelled():
             execution._fail("fastha is stopping")
             return
@@ -397,7 +397,8 @@ class Runner:
             text = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
             execution._fail(f"cannot be run: {text}")
             return
-        execution._begin(job.result(), timeout)
+        pid, captures = job.result()
+        execution._begin(pid, captures, timeout)
         if self._closed and not execution.outlives:
             execution.end("fastha is stopping")
 
@@ -406,15 +407,16 @@ class Runner:
         program: Program,
         argv: tuple[str, ...],
         environment: Mapping[str, str],
-        captures: tuple[Capture, ...],
-    ) -> int:
-        """In a worker thread: starts the process. Raises OSError."""
+        capture: bool,
+    ) -> tuple[int, tuple[Capture, ...]]:
+        """In a worker thread: starts the process; its id and what it prints to. Raises OSError."""
         identity = program.identity
         ids = None
         if (identity.uid, identity.gid) != self._own or identity.groups:
             ids = (identity.uid, identity.gid, identity.groups)
         env = [os.fsencode(f"{name}={value}") for name, value in environment.items()]
         words = [os.fsencode(word) for word in argv]
+        captures = self._captures() if capture else ()
         stdout, stderr = (c.fd for c in captures) if captures else (-1, -1)
 
         def start(path: str, words: list[bytes]) -> int:
@@ -430,12 +432,30 @@ class Runner:
             )
 
         try:
-            return start(program.path, words)
+            try:
+                return start(program.path, words), captures
+            except OSError as error:
+                # A text without #! is a script of the shell's, as execvp(3) has it.
+                if error.errno != errno.ENOEXEC or not Path(program.path).is_file():
+                    raise
+                return start("/bin/sh", [b"sh", os.fsencode(program.path), *words[1:]]), captures
+        except BaseException:
+            for made in captures:
+                made.finish()
+            raise
+
+    def _captures(self) -> tuple[Capture, ...]:
+        made: list[Capture] = []
+        try:
+            for name in ("stdout", "stderr"):
+                made.append(Capture(name))
         except OSError as error:
-            # A text without #! is a script of the shell's, as execvp(3) has it.
-            if error.errno != errno.ENOEXEC or not Path(program.path).is_file():
-                raise
-            return start("/bin/sh", [b"sh", os.fsencode(program.path), *words[1:]])
+            for one in made:
+                one.finish()
+            text = f"cannot keep what scripts print: {error.strerror}"
+            self.loop.call_soon_threadsafe(self.notice_once, "capture", text)
+            return ()
+        return tuple(made)
 
 
 def current_limits() -> tuple[tuple[int, int, int], ...]:
