@@ -174,7 +174,13 @@ class InstanceBuilder(VrrpBuilder):
             reader.warn(where, "FH0209", f"{name}: {source} is of the other family; it is ignored")
             source = None
         if not good and not block.has("unicast_fault_no_peer"):
-            for word in ("unicast_src_ip", "check_unicast_src", "unicast_ttl"):
+            for word in (
+                "unicast_src_ip",
+                "check_unicast_src",
+                "unicast_ttl",
+                "unicast_peer",
+                "old_unicast_checksum",
+            ):
                 if block.has(word):
                     text = f"{name}: {word} without unicast_peer; adverts are multicast"
                     reader.warn(block.where(word) or at, "FH0203", text, suggestion="say mcast_src_ip")

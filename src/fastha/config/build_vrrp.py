@@ -58,7 +58,7 @@ class VrrpBuilder:
         for lines in root.all("interface_up_down_delays"):
             for words in lines:
                 if len(words) < 2:
-                    self.reader.warn(words[0], "FH0102", "interface_up_down_delays: INTERFACE DOWN [UP]")
+                    self.reader.note(words[0], "FH0102", "interface_up_down_delays: INTERFACE DOWN [UP]")
                     continue
                 down = self.reader.duration(words[1], 0, 255, "down delay", SECOND_NS) or 0
                 up = (
@@ -116,6 +116,11 @@ class VrrpBuilder:
         text = command.text.strip()
         open_path = text[1:].strip() if text.startswith("<") else None
         weight, reverse = self.reader.weight(block.get("weight", ()), 253, 0)
+        for keyword in ("interval", "timeout"):
+            if block.get(keyword) == 0:
+                where = block.where(keyword)
+                assert where is not None
+                self.reader.warn(where, "FH0207", f"vrrp_script {name}: {keyword} is 0; 1 second is taken")
         user, group, supplementary = self.reader.owner(block.get("user", ()))
         if user is not None:
             command = Command(command.argv, user, group, supplementary, command.text)
@@ -124,7 +129,7 @@ class VrrpBuilder:
             command=None if open_path is not None else command,
             open_path=open_path,
             interval_ns=block.get("interval", SECOND_NS) or SECOND_NS,
-            timeout_ns=block.get("timeout"),
+            timeout_ns=SECOND_NS if block.get("timeout") == 0 else block.get("timeout"),
             weight=weight,
             reverse=reverse,
             rise=block.get("rise", 1),

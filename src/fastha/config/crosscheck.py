@@ -22,16 +22,16 @@ _KINDS = {
 }
 
 
-def cross_check(config: Config, reader: Reader, where: Span) -> Config:
-    """Reports, and returns the model without the references that lead nowhere (which keepalived leaves
-    out, too)."""
+def cross_check(config: Config, reader: Reader, where: Span, order: dict[tuple[str, str], int]) -> Config:
+    """Reports, and returns the model without the references that lead nowhere (which keepalived leaves out,
+    too). `order` tells where each block stands."""
     known = {
         "track_scripts": {s.name for s in config.scripts},
         "track_files": {f.name for f in config.track_files},
         "track_processes": {p.name for p in config.track_processes},
         "track_bfds": {b.name for b in config.bfd_instances if b.to_vrrp},
     }
-    instances = tuple(_references(i, known, reader, where) for i in config.instances)
+    instances = tuple(_references(i, known, reader, where, order) for i in config.instances)
     _collisions(config, reader, where)
     names = {i.name for i in instances}
     groups = []
@@ -61,28 +61,37 @@ def cross_check(config: Config, reader: Reader, where: Span) -> Config:
         if len(members) == 1:
             text = f"sync group {group.name} has only the member {members[0]}: it synchronises nothing"
             reader.reporter.add("warning", "FH0203", text, group.span or where)
-        group = _references(group, known, reader, where)  # noqa: PLW2901
+        group = _references(group, known, reader, where, order)  # noqa: PLW2901
         groups.append(msgspec.structs.replace(group, members=tuple(members)))
     return msgspec.structs.replace(config, instances=instances, sync_groups=tuple(groups))
 
 
-def _references(instance: _Tracker, known: dict[str, set[str]], reader: Reader, where: Span) -> _Tracker:
+def _references(
+    instance: _Tracker,
+    known: dict[str, set[str]],
+    reader: Reader,
+    where: Span,
+    order: dict[tuple[str, str], int],
+) -> _Tracker:
+    """Without what is tracked but not defined, or defined only later, which keepalived does not track."""
+    block = "vrrp_instance" if isinstance(instance, VrrpInstance) else "vrrp_sync_group"
+    own = order.get((block, instance.name), 0)
     changed: dict[str, tuple[Track, ...]] = {}
     for field, kind in _KINDS.items():
         tracks: tuple[Track, ...] = getattr(instance, field)
         good = []
         for track in tracks:
-            if track.name in known[field]:
+            defined = track.name in known[field]
+            if defined and order.get((kind, track.name), 0) <= own:
                 good.append(track)
                 continue
-            text = f"({instance.name}) there is no {kind} {track.name}; it is not tracked"
-            reader.reporter.add(
-                "warning",
-                "FH0204",
-                text,
-                instance.span or where,
-                suggestion=did_you_mean(track.name, known[field]),
-            )
+            if defined:
+                text = f"({instance.name}) {kind} {track.name} is defined only after it; it is not tracked"
+                hint = f"move the {kind} above the {block}"
+            else:
+                text = f"({instance.name}) there is no {kind} {track.name}; it is not tracked"
+                hint = did_you_mean(track.name, known[field])
+            reader.reporter.add("warning", "FH0204", text, instance.span or where, suggestion=hint)
         if len(good) != len(tracks):
             changed[field] = tuple(good)
     return msgspec.structs.replace(instance, **changed) if changed else instance

@@ -68,6 +68,8 @@ class Keyword(msgspec.Struct, frozen=True, kw_only=True):
     """May be given several times, all of which count."""
     missing: Literal["fatal", "warning", "nothing"] = "fatal"
     """What it means when its word is missing: keepalived ends at once, complains, or says nothing."""
+    loose: bool = False
+    """Of a bool: a word that is no boolean means on, too (where keepalived does not look at the word)."""
     clamp: bool = False
     """Out of range: the nearest bound is taken (with a warning) instead of nothing."""
     named: bool = False

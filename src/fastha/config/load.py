@@ -44,13 +44,39 @@ def load(path: str | Path, *, config_id: str | None = None, text: str | None = N
     source = Source(reporter, config_id=config_id)
     statements = parse(source.lines(path, text), reporter)
     config = _build(statements, Reader(reporter), str(path))
-    return LoadResult(None if reporter.failed else config, tuple(reporter.found), tuple(source.read))
+    found = _with_lines(reporter.found, str(path), text)
+    return LoadResult(None if reporter.failed else config, found, tuple(source.read))
+
+
+def _with_lines(found: list[Diagnostic], path: str, text: str | None) -> tuple[Diagnostic, ...]:
+    """Fills in the text of the line where a check did not know it."""
+    lines: dict[str, list[str]] = {} if text is None else {path: text.split("\n")}
+    for at, diagnostic in enumerate(found):
+        if diagnostic.line_text:
+            continue
+        span = diagnostic.span
+        if span.file not in lines:
+            try:
+                with Path(span.file).open(encoding="utf-8", errors="replace") as file:
+                    lines[span.file] = file.read(1 << 20).split("\n")
+            except OSError:
+                lines[span.file] = []
+        if span.line <= len(lines[span.file]):
+            shown = lines[span.file][span.line - 1][:400].rstrip("\r")
+            found[at] = msgspec.structs.replace(diagnostic, line_text=shown)
+    return tuple(found)
+
+
+_NAMELESS = ("vrrp_instance", "vrrp_sync_group", "track_group")
 
 
 def _name(statement: Statement, reader: Reader) -> str | None:
     if statement.arguments:
         return statement.arguments[0].text
-    reader.error(statement, "FH0102", f"{statement.keyword} needs a name")
+    if statement.keyword in _NAMELESS:
+        reader.warn(statement, "FH0102", f"{statement.keyword} needs a name; it is left out")
+    else:  # keepalived ends at once
+        reader.error(statement, "FH0102", f"{statement.keyword} needs a name")
     return None
 
 
@@ -113,7 +139,19 @@ def _build(statements: list[Statement], reader: Reader, path: str) -> Config:
     config = Config(**values)
     from .crosscheck import cross_check  # noqa: PLC0415  (kept apart: it needs a whole model)
 
-    return cross_check(config, reader, Span(path, 1))
+    return cross_check(config, reader, Span(path, 1), _order(root))
+
+
+def _order(root: Block) -> dict[tuple[str, str], int]:
+    """Where each named block stands among the others: what is tracked must be defined before."""
+    found: dict[tuple[str, str], int] = {}
+    for keyword, values in root.values.items():
+        kind = {"vrrp_track_file": "track_file"}.get(keyword, keyword)
+        for value in values:
+            arguments = value.statement.arguments
+            if arguments:
+                found.setdefault((kind, arguments[0].text), value.order)
+    return found
 
 
 def _unique(reader: Reader, things: Iterable[Any]) -> tuple[Any, ...]:

@@ -228,6 +228,9 @@ class Reader:
             return True
         if word.text in FALSE:
             return False
+        if keyword.loose:
+            self.note(word, "FH0106", f"{keyword.name}: {word.text!r} is neither on nor off; on is taken")
+            return True
         self.warn(
             word,
             "FH0106",

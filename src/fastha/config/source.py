@@ -11,12 +11,12 @@ import glob
 import os
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from .diagnostics import Reporter
+from .diagnostics import Reporter, Severity
 from .model import Span
 
 MAX_LINE = 1024
@@ -24,14 +24,28 @@ MAX_FILE = 256 << 20
 MAX_INCLUDE_DEPTH = 32
 MAX_INCLUDES = 10_000
 MAX_EXPANSION = 1 << 22
+MAX_EXPAND_DEPTH = 64
+MAX_REPETITIONS = 1 << 18
+MAX_PRODUCED = 1 << 25
+LINE_COST = 100  # what a line costs beside its text: the bound is on memory
 _INCLUDE = re.compile(r"\s*(include[rmwba]?)\s+(.+?)\s*$")
 _DEFINE = re.compile(r"\s*\$([A-Za-z_][A-Za-z0-9_]*)=(.*)$", re.DOTALL)
 _CONDITION = re.compile(r"\s*@(\^?)([^\s]+)(?:\s+(.*))?$", re.DOTALL)
 _REFERENCE = re.compile(
     r"\$\{([A-Za-z_][A-Za-z0-9_]*)((?:\s+[^}]*)?)\}|\$([A-Za-z_][A-Za-z0-9_]*)(?=[\s,)]|$)"
 )
-_SEQUENCE = re.compile(r"~SEQ(x?)\(([^()]*)\)")
-_LIST = re.compile(r"~LST\(")
+_DEFINED_WHEN = re.compile(r"\s*@\S+\s+\$[A-Za-z_][A-Za-z0-9_]*=")
+_INCLUDE_CHECK = re.compile(r"\s*include_check(\s|$)")
+_SPECIAL = re.compile(r"[$~@]|^\s*include")
+_CHECKS = ("readable", "match", "wildcard_match", "brace_match")
+_VARIANTS: dict[str, frozenset[str]] = {
+    "include": frozenset(),
+    "includer": frozenset(("readable",)),
+    "includem": frozenset(("readable", "match")),
+    "includew": frozenset(("readable", "match", "wildcard_match")),
+    "includeb": frozenset(("readable", "brace_match")),
+    "includea": frozenset(_CHECKS),
+}
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -53,6 +67,9 @@ class Source:
         self._files = 0
         self._stack: list[str] = []
         self._expanded = 0
+        self._produced = 0
+        self._exhausted = False
+        self._checks: frozenset[str] = frozenset()
         self.read: list[str] = []
 
     def lines(self, path: str | Path, text: str | None = None) -> Iterator[Line]:
@@ -61,7 +78,9 @@ class Source:
 
     # ---------------------------------------------------------------- files
 
-    def _file(self, path: str, text: str | None, where: Span) -> Iterator[Line]:
+    def _file(
+        self, path: str, text: str | None, where: Span, unreadable: Severity = "error"
+    ) -> Iterator[Line]:
         real = os.path.realpath(path)
         if real in self._stack or len(self._stack) >= MAX_INCLUDE_DEPTH:
             self._reporter.add("error", "FH0002", f"{path} includes itself", where)
@@ -71,7 +90,7 @@ class Source:
             self._reporter.add("error", "FH0002", f"more than {MAX_INCLUDES} files are included", where)
             return
         if text is None:
-            text = self._read(path, where)
+            text = self._read(path, where, unreadable)
             if text is None:
                 return
         self.read.append(path)
@@ -79,38 +98,50 @@ class Source:
         yield from self._text(text, path)
         self._stack.pop()
 
-    def _read(self, path: str, where: Span) -> str | None:
+    def _read(self, path: str, where: Span, unreadable: Severity) -> str | None:
         try:
             if os.path.getsize(path) > MAX_FILE:
                 self._reporter.add("error", "FH0006", f"{path} is larger than {MAX_FILE >> 20} MiB", where)
                 return None
             raw = Path(path).read_bytes()
         except OSError as error:
-            self._reporter.add("error", "FH0001", f"{path}: {error.strerror}", where)
+            self._reporter.add(unreadable, "FH0001", f"{path}: {error.strerror}", where)
             return None
         return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
     def _text(self, text: str, path: str) -> Iterator[Line]:
+        skipping = False  # inside a definition of several lines that a condition leaves out
         define: tuple[str, list[str]] | None = None
         for number, raw in enumerate(text.split("\n"), 1):
             line = raw.removesuffix("\r")
-            if len(line) > MAX_LINE:
-                place = Span(path, number)
-                self._reporter.add("warning", "FH0004", f"a line of {len(line)} characters is ignored", place)
-                continue
-            if "\0" in line:
-                self._reporter.add(
-                    "warning", "FH0004", "a line with a NUL octet is ignored", Span(path, number)
+            if len(line) > MAX_LINE or "\0" in line:
+                what = (
+                    f"a line of {len(line)} characters" if len(line) > MAX_LINE else "a line with a NUL octet"
                 )
+                self._reporter.add("warning", "FH0004", f"{what} is ignored", Span(path, number))
                 continue
-            if define is not None:
+            if define is None and not skipping and not _SPECIAL.search(line):
+                yield Line(line, path, number)
+                continue
+            if define is not None or skipping:
                 more = line.rstrip().endswith("\\")
-                define[1].append(line.rstrip().removesuffix("\\") if more else line)
+                if define is not None:
+                    define[1].append(without_comment(line.rstrip().removesuffix("\\") if more else line))
                 if not more:
-                    self._defined[define[0]] = "\n".join(define[1])
-                    define = None
+                    if define is not None:
+                        self._defined[define[0]] = "\n".join(define[1])
+                    define, skipping = None, False
                 continue
-            found = _DEFINE.match(line)
+            line = without_comment(line)
+            found = _INCLUDE.match(line)
+            if found is not None:
+                yield from self._include(found[1], found[2].strip('"'), path, number)
+                continue
+            kept = self._condition(line) if line.lstrip().startswith("@") else line
+            if kept is None:
+                skipping = line.rstrip().endswith("\\") and _DEFINED_WHEN.match(line) is not None
+                continue
+            found = _DEFINE.match(kept)
             if found is not None:
                 name, value = found[1], found[2].rstrip()
                 if value.endswith("\\"):
@@ -118,36 +149,14 @@ class Source:
                 else:
                     self._defined[name] = value
                 continue
-            yield from self._line(line, path, number)
+            if _INCLUDE_CHECK.match(kept) is not None:
+                self._include_check(kept.split()[1:])
+            yield from (Line(part, path, number) for part in self._expand(kept, path, number, 0))
         if define is not None:
             self._defined[define[0]] = "\n".join(define[1])
 
-    # ---------------------------------------------------------------- one line
-
-    def _line(self, line: str, path: str, number: int) -> Iterator[Line]:
-        stripped = line.lstrip()
-        if stripped.startswith("@"):
-            kept = self._condition(line)
-            if kept is None:
-                return
-            line = kept
-        found = _INCLUDE.match(line)
-        if found is not None and not stripped.startswith(("#", "!")):
-            yield from self._include(found[1], found[2].strip('"'), path, number)
-            return
-        if "$" in line or "~" in line:
-            for text in self._expand(line, path, number):
-                for part in text.split("\n"):
-                    if part.lstrip().startswith("@"):
-                        kept = self._condition(part)
-                        if kept is not None:
-                            yield Line(kept, path, number)
-                    else:
-                        yield Line(part, path, number)
-            return
-        yield Line(line, path, number)
-
     def _condition(self, line: str) -> str | None:
+        """What is left of an @ID line: None when it does not apply."""
         found = _CONDITION.match(line)
         if found is None:
             return line
@@ -156,64 +165,95 @@ class Source:
             return None
         return found[3] or None
 
+    # ---------------------------------------------------------------- includes
+
+    def _include_check(self, words: list[str]) -> None:
+        """include_check: what an include must find from here to the end of the file."""
+        if not words:
+            self._checks = frozenset(_CHECKS)
+            return
+        checks = set() if words[0][0] not in "+-" else set(self._checks)
+        for word in words:
+            name = {"read": "readable"}.get(word.lstrip("+-"), word.lstrip("+-"))
+            if name in _CHECKS:
+                (checks.discard if word[0] == "-" else checks.add)(name)
+        self._checks = frozenset(checks)
+
     def _include(self, word: str, pattern: str, path: str, number: int) -> Iterator[Line]:
         where = Span(path, number)
+        checks = self._checks | _VARIANTS[word]
         base = os.path.dirname(os.path.realpath(path)) if path != "-" else os.getcwd()
         matched: list[str] = []
-        missing: list[str] = []
-        for alternative in _braces(pattern):
+        for alternative in braces(pattern):
             full = alternative if os.path.isabs(alternative) else os.path.join(base, alternative)
             some = sorted(glob.glob(full))
             matched.extend(some)
-            if not some:
-                missing.append(alternative)
-        if missing:
-            wild = any(c in pattern for c in "*?[")
-            needed = (
-                word == "includea"
-                or (word == "includew" and wild)
-                or (word in ("includem", "includew") and not wild)
-            )
-            needed = needed or (word == "includeb" and "{" in pattern)
-            text = f"{word} {pattern}: nothing matches {', '.join(missing)}"
-            self._reporter.add("error" if needed else "note", "FH0003", text, where)
+            if some:
+                continue
+            wild = any(c in alternative for c in "*?[")
+            asked = "wildcard_match" if wild else "brace_match" if "{" in pattern else "match"
+            severity: Severity = "error" if asked in checks else "note"
+            text = f"{word} {pattern}: nothing matches {alternative}"
+            self._reporter.add(severity, "FH0003", text, where)
         for name in matched:
             info = Path(name)
             if not info.is_file():
                 continue
-            if os.access(name, os.X_OK) and info.stat().st_mode & 0o111:
-                self._reporter.add(
-                    "warning", "FH0003", f"{name} is executable and therefore not included", where
-                )
+            if info.stat().st_mode & 0o111:
+                text = f"{name} is executable and therefore not included"
+                self._reporter.add("note", "FH0003", text, where)
                 continue
-            yield from self._file(name, None, where)
+            before, self._checks = self._checks, checks
+            yield from self._file(name, None, where, "error" if "readable" in checks else "note")
+            self._checks = before
 
     # ---------------------------------------------------------------- expansion
 
-    def _expand(self, line: str, path: str, number: int) -> Iterator[str]:
-        """Definitions, then repetitions; yields each resulting text."""
-        text = self._definitions(line, path, number)
-        yield from self._repeat(text, path, number, 0)
+    def _expand(self, text: str, path: str, number: int, depth: int) -> Iterator[str]:
+        """One line to the lines that it stands for: conditions, repetitions, definitions, and again."""
+        if depth > MAX_EXPAND_DEPTH:
+            self._give_up("a definition refers to itself", path, number, text)
+            return
+        if self._exhausted:
+            return
+        text = without_comment(text)
+        stripped = text.lstrip()
+        if stripped.startswith("@"):
+            kept = self._condition(text)
+            if kept is None:
+                return
+            text, stripped = kept, kept.lstrip()
+        if stripped.startswith(("~SEQ", "~LST")):
+            yield from self._repeat(stripped, path, number, depth)
+            return
+        if "$" not in text:
+            self._produced += LINE_COST + len(text)
+            if self._produced > MAX_PRODUCED:
+                self._give_up("definitions expand to more than 32 MiB", path, number, text)
+                return
+            yield text
+            return
+        found = _DEFINE.match(text)
+        if found is not None:
+            self._defined[found[1]] = found[2].rstrip()
+            return
+        changed = _REFERENCE.sub(lambda m: self._reference(m, path, number), text)
+        if len(changed) > MAX_EXPANSION:
+            self._give_up("a line expands to more than 4 MiB", path, number, text)
+        elif changed == text:
+            for reference in _REFERENCE.finditer(text):
+                if (reference[1] or reference[3]) in self._defined:
+                    self._give_up("a definition refers to itself", path, number, text)
+                    return
+            yield text
+        else:
+            for part in changed.split("\n"):
+                yield from self._expand(part, path, number, depth + 1)
 
-    def _definitions(self, text: str, path: str, number: int) -> str:
-        for _ in range(64):
-            if "$" not in text:
-                return text
-            changed = _REFERENCE.sub(lambda m: self._reference(m, path, number), text)
-            if changed == text:
-                return text
-            if len(changed) > MAX_EXPANSION:
-                self._reporter.add(
-                    "error",
-                    "FH0005",
-                    "a definition expands to more than 4 MiB",
-                    Span(path, number),
-                    text[:200],
-                )
-                return ""
-            text = changed
-        self._reporter.add("error", "FH0005", "a definition refers to itself", Span(path, number), text[:200])
-        return ""
+    def _give_up(self, why: str, path: str, number: int, text: str) -> None:
+        if not self._exhausted:
+            self._reporter.add("error", "FH0005", why, Span(path, number), text[:200])
+        self._exhausted = True
 
     def _reference(self, found: re.Match[str], path: str, number: int) -> str:
         name = found[1] or found[3]
@@ -223,9 +263,9 @@ class Source:
         if name == "_INSTANCE":
             return self._config_id
         if name == "_HASH":
-            return "\\#"
+            return "#"
         if name == "_BANG":
-            return "\\!"
+            return "!"
         if name == "_RANDOM":
             low = int(words[0]) if words and words[0].isdigit() else 0
             high = int(words[1]) if len(words) > 1 and words[1].isdigit() else 32767
@@ -233,40 +273,60 @@ class Source:
         if name == "_ENV" and words:
             value = os.environ.get(words[0])
             if value is None:
-                self._reporter.add(
-                    "warning", "FH0005", f"there is no environment variable {words[0]}", Span(path, number)
-                )
+                text = f"there is no environment variable {words[0]}"
+                self._reporter.add("warning", "FH0005", text, Span(path, number))
                 return ""
             return value
         return self._defined.get(name, found[0])
 
+    def _flat(self, text: str, path: str, number: int) -> str:
+        """The arguments of a repetition with their definitions."""
+        for _ in range(MAX_EXPAND_DEPTH):
+            changed = _REFERENCE.sub(lambda m: self._reference(m, path, number), text)
+            if changed == text or len(changed) > MAX_LINE:
+                break
+            text = changed
+        return text
+
     def _repeat(self, text: str, path: str, number: int, depth: int) -> Iterator[str]:
-        sequence, listed = _SEQUENCE.search(text), _LIST.search(text)
-        if depth > 8 or (sequence is None and listed is None):
-            yield text
-            return
-        if sequence is not None and (listed is None or sequence.start() < listed.start()):
-            choices = self._sequence(sequence, path, number)
-            head, tail = text[: sequence.start()], text[sequence.end() :]
-        else:
-            assert listed is not None
-            inner, end = _balanced(text, listed.end())
+        """~SEQ(...) or ~LST(...) at the beginning: the rest of the line once for each value."""
+        opened = text.find("(")
+        word = text[:opened] if opened > 0 else text
+        inner, end = _balanced(text, opened + 1)
+        inner = self._flat(inner, path, number)
+        if word in ("~SEQ", "~SEQx"):
+            choices = self._sequence(inner, word == "~SEQx", path, number)
+        elif word == "~LST":
             choices = self._list(inner, path, number)
-            head, tail = text[: listed.start()], text[end:]
+        else:
+            self._reporter.add(
+                "error",
+                "FH0005",
+                f"{word[:20]!r} is neither ~SEQ, ~SEQx nor ~LST",
+                Span(path, number),
+                text[:200],
+            )
+            return
+        body = text[end:]
         for values in choices:
             self._expanded += 1
-            if self._expanded > MAX_EXPANSION // 16:
-                self._reporter.add("error", "FH0005", "too many repetitions", Span(path, number), text[:200])
+            if self._expanded > MAX_REPETITIONS:
+                self._give_up("too many repetitions", path, number, text)
+            if self._exhausted:
                 return
-            body = tail
-            for name, value in values.items():
-                body = re.sub(rf"\$\{{{name}\}}|\${name}(?=[\s,)]|$)", _constant(value), body)
-            yield from self._repeat(head + body, path, number, depth + 1)
+            before = {name: self._defined.get(name) for name in values}
+            self._defined.update(values)
+            yield from self._expand(body, path, number, depth + 1)
+            for name, value in before.items():
+                if value is None:
+                    self._defined.pop(name, None)
+                else:
+                    self._defined[name] = value
 
-    def _sequence(self, found: re.Match[str], path: str, number: int) -> list[dict[str, str]]:
-        words = [w.strip() for w in found[2].split(",")]
+    def _sequence(self, inner: str, hexadecimal: bool, path: str, number: int) -> list[dict[str, str]]:
+        words = [w.strip() for w in inner.split(",")]
         try:
-            name, numbers = words[0], [int(w, 0) for w in words[1:]]
+            name, numbers = words[0], [_c_integer(w) for w in words[1:]]
             if len(numbers) == 1:
                 start, step, end = (1, 1, numbers[0]) if numbers[0] >= 1 else (-1, -1, numbers[0])
             elif len(numbers) == 2:
@@ -274,15 +334,15 @@ class Source:
                 step = 1 if end >= start else -1
             else:
                 start, step, end = numbers
-            if step == 0 or abs(end - start) // abs(step) > 1_000_000:
+            if step == 0 or abs(end - start) // abs(step) > MAX_REPETITIONS:
                 raise ValueError
         except (ValueError, IndexError):
             self._reporter.add(
-                "error", "FH0005", f"~SEQ({found[2]}): not VAR,[START,[STEP,]]END", Span(path, number)
+                "error", "FH0005", f"~SEQ({inner[:80]}): not VAR,[START,[STEP,]]END", Span(path, number)
             )
             return []
         values = range(start, end + (1 if step > 0 else -1), step)
-        return [{name: f"{v:x}" if found[1] else str(v)} for v in values]
+        return [{name: f"{v:x}" if hexadecimal else str(v)} for v in values]
 
     def _list(self, inner: str, path: str, number: int) -> list[dict[str, str]]:
         parts = _split(inner)
@@ -303,9 +363,25 @@ class Source:
         return found
 
 
-def _constant(value: str) -> Callable[[re.Match[str]], str]:
-    """A replacement that is taken as it is, backslashes included."""
-    return lambda _found: value
+def _c_integer(text: str) -> int:
+    """A number as C's strtol reads it with base 0: 0x10, 010, 10."""
+    digits = text.lstrip("+-")
+    if len(digits) > 1 and digits[0] == "0" and digits.isdigit():
+        return int(text, 8)
+    return int(text, 0)
+
+
+def without_comment(line: str) -> str:
+    """The line without what follows # or ! (outside of "..." and not after a backslash)."""
+    if "#" not in line and "!" not in line:
+        return line
+    quoted = False
+    for at, c in enumerate(line):
+        if c == '"':
+            quoted = not quoted
+        elif c in "#!" and not quoted and not (at and line[at - 1] == "\\"):
+            return line[:at]
+    return line
 
 
 def _balanced(text: str, at: int) -> tuple[str, int]:
@@ -326,7 +402,7 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _braces(pattern: str) -> list[str]:
+def braces(pattern: str) -> list[str]:
     """The alternatives of {a,b} in a pattern (at most 1,000)."""
     found = re.search(r"\{([^{}]*)\}", pattern)
     if found is None:
@@ -334,5 +410,5 @@ def _braces(pattern: str) -> list[str]:
     return [
         full
         for choice in found[1].split(",")
-        for full in _braces(pattern[: found.start()] + choice + pattern[found.end() :])
+        for full in braces(pattern[: found.start()] + choice + pattern[found.end() :])
     ][:1000]

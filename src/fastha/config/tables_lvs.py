@@ -117,14 +117,14 @@ _INHERITED = (
     boolean("smtp_alert", "mail on a change", "global"),
     word("virtualhost", "Host: of HTTP checks", "none"),
     text("snmp_name", "name in SNMP"),
-    boolean("alpha", "start down"),
+    boolean("alpha", "start down", loose=True),
 )
 
 table(
     "virtual_server",
     *_INHERITED,
     choice("ip_family", ("inet", "inet6"), "family, for marks and groups", "of the addresses"),
-    boolean("inhibit_on_failure", "failed servers stay with weight 0"),
+    boolean("inhibit_on_failure", "failed servers stay with weight 0", loose=True),
     choice("lb_algo", SCHEDULERS, "scheduler", "wlc"),
     choice("lvs_sched", SCHEDULERS, "scheduler", "wlc"),
     flag("hashed", "hash entries"),
