@@ -8,6 +8,7 @@ with a warning.
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
 from typing import Literal
 
@@ -128,7 +129,15 @@ class Reporter:
         return any(d.severity == "error" for d in self.found)
 
 
+_NAME_LONGEST = 80
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A suggestion for a misspelt word; empty when nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return _near(word, tuple(known)) if len(word) <= _NAME_LONGEST else ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _near(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return f"did you mean {near[0]!r}?" if near else ""
