@@ -1,7 +1,7 @@
 """Real configurations from many hands: fastha's verdict is keepalived's, or the difference has a reason here.
 
-`tests/data/corpus/index.tsv` holds what keepalived 2.2.7 and 2.4.3+ say of each file on a machine that has every
-interface, script and user: clean, complaints (it goes on without what it complains of), or refused (it ends).
+`tests/data/corpus/index.tsv` holds what keepalived 2.2.7 and 2.4.3+ say of each file on a machine that has
+every interface, script and user: clean, complaints (it goes on without what it complains of), or refused (it ends).
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def _load(name: str, tmp_path: Path) -> LoadResult:
     extra = CORPUS / f"{name}.d"
     if extra.is_dir():
         shutil.copytree(extra, tmp_path, dirs_exist_ok=True)
-    raw = (CORPUS / f"{name}.conf").read_bytes().replace(b"/etc/keepalived/conf.d", bytes(tmp_path / "conf.d"))
+    raw = (CORPUS / f"{name}.conf").read_bytes()
+    raw = raw.replace(b"/etc/keepalived/conf.d", bytes(tmp_path / "conf.d"))
     (tmp_path / "keepalived.conf").write_bytes(raw)
     return load(tmp_path / "keepalived.conf")
 
