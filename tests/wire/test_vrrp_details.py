@@ -41,13 +41,7 @@ def one(vrid: int, priority: int, *lines: str, advert: float = 0.1, addresses: t
 
 
 @both_roles
-@pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param("IPv4", marks=pytest.mark.xfail(reason="arp_announce of the parent", strict=False)),
-        "IPv6",
-    ],
-)
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 def test_the_client_keeps_its_neighbour_entry_over_a_virtual_mac(pair: tuple[str, str], family: str) -> None:
     six = family == "IPv6"
     vip = "2001:db8:1::80" if six else "198.51.100.80"

@@ -125,6 +125,61 @@ def test_a_graceful_stop_loses_no_probe(other: str, advert: float) -> None:
         assert overlap_ms(made.capture, "r1", "r2", asked, VRID) == 0
 
 
+IP6 = "2001:db8:1::70"
+SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    # name: (lines of the block, addresses; the client asks the last one)
+    "ipv6": ((), ("fe80::70/64", f"{IP6}/64")),
+    "vmac": (("use_vmac",), (f"{VIP}/24",)),
+    "vmac-ipv6": (("use_vmac",), ("fe80::70/64", f"{IP6}/64")),
+    "vmac-base": (("use_vmac", "vmac_xmit_base"), (f"{VIP}/24",)),
+    "unicast": (("unicast_peer {\n198.51.100.1\n198.51.100.2\n}",), (f"{VIP}/24",)),
+    "twenty": ((), tuple(f"198.51.100.{n}/24" for n in range(70, 90))),
+}
+
+
+_TAUGHT = "the old master's kernel answers announcements from the virtual MAC, and the switch believes it"
+_ROUTE = "the kernel makes the local route of an IPv6 address a little later than the address"
+
+
+@pytest.mark.parametrize(
+    ("shape", "other"),
+    [
+        pytest.param(
+            shape,
+            other,
+            marks=pytest.mark.xfail(
+                reason=_ROUTE if "ipv6" in shape else _TAUGHT,
+                strict=False,
+                condition=shape.startswith("vmac") or "ipv6" in shape,
+            ),
+        )
+        for shape in SHAPES
+        for other in ("keepalived", OURS)
+    ],
+)
+def test_a_graceful_stop_of_every_shape(shape: str, other: str) -> None:
+    lines, addresses = SHAPES[shape]
+
+    def file(number: int) -> str:
+        mine = [line.replace(f"198.51.100.{number}\n", "") for line in lines]
+        return config(instance("VI", vrid=VRID, priority=300 - 100 * number, addresses=addresses, lines=mine))
+
+    asked = addresses[-1].split("/")[0]
+    with bed("shape") as made:
+        made.daemon(2, other, file(2))
+        one = made.daemon(1, OURS, file(1))
+        made.wait_master(1, asked)
+        made.capture.wait("r2 heard r1", lambda: len(made.capture.adverts("r1")) > 2)
+        probe = made.probe(asked, wait_ms=500)
+        time.sleep(0.3)
+        one.terminate()
+        made.wait_master(2, asked)
+        time.sleep(0.3)
+        probe.stop()
+        assert probe.sent > 500
+        assert probe.lost == 0, probe.outages
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_every_way_to_ask_for_the_end_hands_over(number: signal.Signals) -> None:
     with bed("ends") as made:
