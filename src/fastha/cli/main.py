@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reload": ("fastha.cli.reload:command", "Read the configuration again, apply the difference."),
     "drain": ("fastha.cli.drain:command", "Hand an instance over and keep it away."),
     "genhash": ("fastha.cli.genhash:genhash", "The digest of a page, for HTTP_GET and SSL_GET."),
+    "server": ("fastha.cli.show_servers:server", "Drain, undrain or weigh a real server."),
     "undrain": ("fastha.cli.drain:undrain", "Let a drained instance take part again."),
     "lab": ("fastha.cli.lab:command", "Test beds in network namespaces; `lab demo` shows a failover."),
 }

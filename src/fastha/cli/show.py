@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .ask import answer, json_option, print_json, socket_option
+from .show_servers import servers
 
 
 @click.group(name="show", invoke_without_command=True)
@@ -123,6 +124,9 @@ def counters(control_socket: Path, as_json: bool) -> None:
                     click.echo(f"  rejected {why:15} {count}")
             elif value:
                 click.echo(f"  {key:24} {value}")
+
+
+command.add_command(servers)
 
 
 @command.command()

@@ -13,13 +13,14 @@ import time
 import msgspec
 
 from fastha._core.events import Fault
-from fastha.config.model import Config
+from fastha.config.model import Command, Config
 from fastha.notify.events import InstanceEvent, Kind, Mark, State
 from fastha.notify.lifecycle import run_lifecycle_script
 from fastha.notify.notifier import Notifier
 from fastha.notify.plan import notify_plan
+from fastha.notify.spec import ServerHooks
 from fastha.scripts.programs import Resolver
-from fastha.scripts.runner import Runner, current_limits
+from fastha.scripts.runner import Program, Runner, current_limits
 from fastha.tracking.hub import Standing, TrackingHub
 from fastha.tracking.plan import tracking_plan
 from fastha.tracking.spec import Kind as TrackKind
@@ -40,7 +41,8 @@ _STATES = {
 _BITS = {"process": Fault.PROCESS, "file": Fault.FILE, "bfd": Fault.BFD}
 
 
-def _resolver(config: Config) -> Resolver:
+def script_resolver(config: Config) -> Resolver:
+    """Finds programs as the configuration's script settings say."""
     g = config.globals_
     return Resolver(
         script_user=g.script_user,
@@ -83,9 +85,10 @@ class Hooks:
     def configure(self, config: Config) -> None:
         """Follows and tells exactly what the configuration says; on a reload, as a difference."""
         self._config = config
-        resolver = _resolver(config)
+        resolver = script_resolver(config)
         tracking, said = tracking_plan(config, resolver)
-        notify, more = notify_plan(config, resolver)
+        servers = _server_hooks(config, resolver) if config.lvs.virtual_servers else ()
+        notify, more = notify_plan(config, resolver, server_hooks=servers)
         for text in (*said, *more, *resolver.messages):
             self._log("warning", text)
         self.notifier.configure(notify)
@@ -100,7 +103,7 @@ class Hooks:
             await self._lifecycle("startup_script", g.startup_script.argv, g.startup_script_timeout_s)
 
     async def _lifecycle(self, what: str, argv: tuple[str, ...], timeout: int) -> None:
-        resolver = _resolver(self._config)
+        resolver = script_resolver(self._config)
         program = resolver.program(argv, what=what)
         for text in resolver.messages:
             self._log("warning", text)
@@ -267,3 +270,38 @@ def _without_interfaces(plan: TrackingPlan) -> TrackingPlan:
         for t in plan.targets
     )
     return msgspec.structs.replace(plan, targets=targets)
+
+
+def _server_hooks(config: Config, resolver: Resolver) -> tuple[ServerHooks, ...]:
+    """The scripts of virtual and real servers, for the notifier."""
+
+    def program(command: Command | None, what: str) -> Program | None:
+        if command is None:
+            return None
+        return resolver.program(command.argv, command.user, command.group, what=what)
+
+    from fastha.lvs.names import real_server_name, virtual_server_name  # noqa: PLC0415
+
+    found: list[ServerHooks] = []
+    for virtual in config.lvs.virtual_servers:
+        name = virtual_server_name(virtual)
+        if virtual.quorum_up or virtual.quorum_down:
+            found.append(
+                ServerHooks(
+                    virtual_server=name,
+                    up=program(virtual.quorum_up, f"quorum_up of {name}"),
+                    down=program(virtual.quorum_down, f"quorum_down of {name}"),
+                )
+            )
+        for real in virtual.real_servers:
+            if real.notify_up or real.notify_down:
+                called = real_server_name(virtual, real)
+                found.append(
+                    ServerHooks(
+                        virtual_server=name,
+                        real_server=called,
+                        up=program(real.notify_up, f"notify_up of {called}"),
+                        down=program(real.notify_down, f"notify_down of {called}"),
+                    )
+                )
+    return tuple(found)

@@ -54,8 +54,10 @@ from .pidfile import AlreadyRunningError, PidFile
 from .systemd import Notifier
 
 if TYPE_CHECKING:
+    from fastha.lvs.manager import LvsManager
     from fastha.telemetry.snapshot import DaemonSnapshot
 
+    from .balance import Balance
     from .dumps import Dumps
     from .hooks import Hooks
     from .outlets import Outlets
@@ -90,6 +92,7 @@ class Daemon:
         self._changed_links: set[str] = set()
         self._exit_code = EXIT_OK
         self.hooks: Hooks | None = None
+        self.balance: Balance | None = None
         self._poller: Linkbeat | None = None
         self.recorder = TransitionRecorder()
         self._dumps: Dumps | None = None
@@ -150,6 +153,7 @@ class Daemon:
             if g.disable_local_igmp:
                 disable_local_igmp(self.sysctls)
             self._begin()
+            await self._balance(self.config)
             try:
                 await self.control.start()
             except (OSError, ControlError) as error:
@@ -174,6 +178,17 @@ class Daemon:
             from .hooks import Hooks  # noqa: PLC0415
 
             self.hooks = Hooks(configuration, self.manager, self.log)
+
+    async def _balance(self, configuration: Config) -> None:
+        """Load balancing, loaded when there are virtual servers."""
+        if self.balance is None and wants.balance(configuration):
+            from .balance import Balance  # noqa: PLC0415
+
+            assert self.hooks is not None
+            state = self.options.run_directory / "servers.json"
+            self.balance = Balance(self.hooks, self.manager, self.table, self.log, state)
+        if self.balance is not None:
+            await self.balance.configure(configuration)
 
     def _linkbeat(self) -> None:
         """Polls the links that the configuration asks to be polled, once a second."""
@@ -314,6 +329,9 @@ class Daemon:
             self.log("notice", f"({transition.instance}) {text}: {transition.cause}")
         if self.hooks is not None:
             self.hooks.transition(transition)
+        if self.balance is not None:
+            running = self.manager.by_name(transition.instance)
+            self.balance.vrrp_state(transition.instance, transition.new, running.conf.vrid if running else 0)
         self._remember(transition)
 
     def _note(self, note: Note) -> None:
@@ -346,6 +364,8 @@ class Daemon:
         if self._changed_links:
             names, self._changed_links = self._changed_links, set()
             self.manager.links_changed(names)
+            if self.balance is not None:
+                self.balance.addresses()
             if self.config.static_addresses or self.config.static_routes:
                 self._statics(self.config)
 
@@ -448,6 +468,7 @@ class Daemon:
             for change in changes:
                 self.log("info", f"reload: {change}")
             self._apply(result.config)
+            await self._balance(result.config)
             self.reloads += 1
             self.last_reload = "applied"
             return {"changes": changes, "applied": True}
@@ -465,6 +486,10 @@ class Daemon:
         add("drain", self._do_drain, reads=False)
         add("undrain", self._do_undrain, reads=False)
         add("announce", self._do_announce, reads=False)
+        add("servers", self._do_servers, reads=True)
+        add("server_drain", self._do_server_drain, reads=False)
+        add("server_undrain", self._do_server_undrain, reads=False)
+        add("server_weight", self._do_server_weight, reads=False)
 
     async def _do_status(self, _arguments: dict[str, Any]) -> Any:
         return show.status(self)
@@ -515,6 +540,40 @@ class Daemon:
         self.engine.announce(running.slot)
         return {"instance": running.name}
 
+    def _servers(self) -> LvsManager:
+        if self.balance is None or self.balance.manager is None:
+            raise ControlError("no virtual servers are configured")
+        return self.balance.manager
+
+    async def _do_servers(self, _arguments: dict[str, Any]) -> Any:
+        self._servers()
+        assert self.balance is not None
+        return await self.balance.show()
+
+    async def _do_server_drain(self, arguments: dict[str, Any]) -> Any:
+        deadline = arguments.get("deadline_s")
+        try:
+            return await self._servers().drain(
+                str(arguments.get("server")), deadline_s=float(deadline) if deadline is not None else None
+            )
+        except LookupError as error:
+            raise ControlError(str(error)) from None
+
+    async def _do_server_undrain(self, arguments: dict[str, Any]) -> Any:
+        try:
+            return await self._servers().undrain(str(arguments.get("server")))
+        except LookupError as error:
+            raise ControlError(str(error)) from None
+
+    async def _do_server_weight(self, arguments: dict[str, Any]) -> Any:
+        weight = arguments.get("weight")
+        try:
+            return await self._servers().set_weight(
+                str(arguments.get("server")), int(weight) if weight is not None else None
+            )
+        except LookupError as error:
+            raise ControlError(str(error)) from None
+
     # ---------------------------------------------------------------- the end
 
     async def _end(self) -> None:
@@ -522,8 +581,11 @@ class Daemon:
         self._systemd.stopping()
         await self.manager.stop()
         self._events()
+        if self.balance is not None:
+            await self.balance.close()
         if self.hooks is not None:
             await self.hooks.close()
+        self.statics.remove_all()
         if self._outlets is not None:
             await self._outlets.close()
 

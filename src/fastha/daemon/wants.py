@@ -10,7 +10,7 @@ def hooks(config: Config) -> bool:
     g = config.globals_
     if g.notify_fifo or g.vrrp_notify_fifo or g.startup_script or g.shutdown_script or g.smtp.recipients:
         return True
-    if g.lvs_notify_fifo or g.webhooks or g.journal:
+    if g.lvs_notify_fifo or g.webhooks or g.journal or balance(config):
         return True
     tracked = ("track_scripts", "track_files", "track_processes")
     things: list[VrrpInstance | SyncGroup] = [*config.instances, *config.sync_groups]
@@ -20,3 +20,8 @@ def hooks(config: Config) -> bool:
         if any(getattr(thing.notify, field) for field in thing.notify.__struct_fields__):
             return True
     return False
+
+
+def balance(config: Config) -> bool:
+    """Whether there are virtual servers, or an IPVS sync daemon."""
+    return bool(config.lvs.virtual_servers) or config.lvs.sync_daemon is not None or config.lvs.flush

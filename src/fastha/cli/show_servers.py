@@ -1,0 +1,89 @@
+"""`fastha show servers`, and `fastha server drain|undrain|weight`: real servers, seen and moved."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .ask import answer, json_option, print_json, socket_option
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.command(name="servers")
+@socket_option
+@json_option
+def servers(control_socket: Path, as_json: bool) -> None:
+    """Virtual and real servers: state, why, weight, connections."""
+    data = answer(control_socket, "servers", timeout=5.0)
+    if as_json:
+        print_json(data)
+        return
+    if data["problem"]:
+        click.echo(f"IPVS cannot be used: {data['problem']}")
+    for virtual in data["virtual_servers"]:
+        quorum = "up" if virtual["quorum_up"] else "LOST"
+        notes = [
+            f"{virtual['scheduler']}",
+            f"quorum {quorum} ({virtual['alive_weight']} of {virtual['quorum']})",
+            f"{virtual['counters']['connections']} connections",
+        ]
+        if virtual["sorry_in_use"]:
+            notes.append(f"sorry server {virtual['sorry_server']} in use")
+        if virtual["panic"]:
+            notes.append("too many failed at once: keeping the last good set")
+        if virtual["suspended"]:
+            notes.append("checks suspended (ha_suspend)")
+        click.echo(f"{virtual['name']}  {', '.join(notes)}")
+        for real in virtual["servers"]:
+            click.echo(_real(real))
+
+
+def _real(real: dict[str, Any]) -> str:
+    text = f"  {real['name']:36} {real['state']:10} weight {real['weight']}"
+    counters = real.get("counters") or {}
+    text += f"  active {counters.get('active', 0)} inactive {counters.get('inactive', 0)}"
+    return text + (f"  {real['cause']}" if real.get("cause") else "")
+
+
+@click.group(name="server")
+def server() -> None:
+    """Drain a real server, let it take part again, or change its weight; survives reload and restart."""
+
+
+@server.command()
+@click.argument("host")
+@click.option("--deadline", help="Remove it after this long at the latest: 90s, 10m, 2h.")
+@socket_option
+def drain(host: str, deadline: str | None, control_socket: Path) -> None:
+    """No new connections to HOST[:PORT]; existing ones go on."""
+    arguments: dict[str, Any] = {"server": host}
+    if deadline is not None:
+        found = re.fullmatch(r"(\d+)([smhd]?)", deadline)
+        if found is None:
+            raise click.BadParameter("a number with s, m, h or d", param_hint="--deadline")
+        arguments["deadline_s"] = int(found[1]) * _UNITS[found[2] or "s"]
+    for name in answer(control_socket, "server_drain", **arguments):
+        click.echo(f"{name}: draining")
+
+
+@server.command()
+@click.argument("host")
+@socket_option
+def undrain(host: str, control_socket: Path) -> None:
+    """Take a drain of HOST[:PORT] back."""
+    for name in answer(control_socket, "server_undrain", server=host):
+        click.echo(f"{name}: takes part again")
+
+
+@server.command()
+@click.argument("host")
+@click.argument("weight", required=False, type=click.IntRange(0, 65535))
+@socket_option
+def weight(host: str, weight: int | None, control_socket: Path) -> None:
+    """Give HOST[:PORT] another WEIGHT; without one, the configured weight again."""
+    for name in answer(control_socket, "server_weight", server=host, weight=weight):
+        click.echo(f"{name}: weight {weight if weight is not None else 'as configured'}")

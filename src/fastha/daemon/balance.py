@@ -1,0 +1,163 @@
+"""Load balancing in the daemon: virtual servers follow VRRP, files and BFD; what happens to servers is
+told on.
+
+Loaded only when the configuration has virtual servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fastha.config.model import Command, Config
+from fastha.lvs.events import LvsEvent, Notice, QuorumChange, RealServerChange
+from fastha.lvs.manager import LvsManager
+from fastha.net.links import LinkTable
+from fastha.net.namespace import visiting
+from fastha.notify.events import ServerEvent, ServerKind
+from fastha.scripts.programs import Resolver
+from fastha.scripts.runner import Program
+from fastha.tracking.files import FileTracker, FileWatcher
+from fastha.tracking.spec import FileSpec
+from fastha.vrrp.manager import Manager
+
+from .hooks import Hooks, script_resolver
+from .log import Log
+
+
+class Balance:
+    """Owns the LvsManager and joins it with the other rooms."""
+
+    def __init__(self, hooks: Hooks, vrrp: Manager, table: LinkTable, log: Log, state: Path) -> None:
+        self._hooks = hooks
+        self._vrrp = vrrp
+        self._table = table
+        self._log = log
+        self._state = state
+        self._files = FileWatcher(asyncio.get_running_loop(), on_change=self._file, log=self._say)
+        self.manager: LvsManager | None = None
+
+    def _say(self, text: str) -> None:
+        self._log("warning", text, key=text[:60])
+
+    # ---------------------------------------------------------------- configuration
+
+    async def configure(self, config: Config) -> None:
+        """Starts, or goes over to another configuration as a difference."""
+        if self.manager is None:
+            namespace = config.globals_.net_namespace_ipvs
+
+            def inside() -> AbstractContextManager[object]:
+                return visiting(namespace) if namespace is not None else nullcontext()
+
+            self.manager = LvsManager(
+                self._event,
+                runner=self._hooks.runner,
+                program=lambda command: self._program(config, command),
+                state_path=self._state,
+                inside=inside,
+            )
+            self.addresses()
+            await self.manager.start(config.lvs)
+        else:
+            sent = await self.manager.reload(config.lvs)
+            self._log("info", f"reload: {sent} messages to IPVS")
+        paths = self.manager.files()
+        self._files.configure([FileSpec(name=n, path=p) for n, p in paths.items()], start=False)
+        for tracker in self._files.files.values():
+            self._file(tracker)
+        for running in self._vrrp.instances.values():
+            self.vrrp_state(running.name, running.state, running.conf.vrid)
+
+    def _program(self, config: Config, command: Command) -> Program | str:
+        resolver: Resolver = script_resolver(config)
+        found = resolver.program(
+            command.argv, command.user, command.group, supplementary=command.supplementary, what="MISC_CHECK"
+        )
+        return found if found is not None else "; ".join(resolver.messages) or "it may not be run"
+
+    # ---------------------------------------------------------------- what the others tell
+
+    def vrrp_state(self, instance: str, state: str, vrid: int) -> None:
+        """An instance changed: the sync daemon follows, and so may ha_suspend."""
+        if self.manager is not None:
+            self.manager.on_vrrp_state(instance, state, vrid)
+            self.addresses()
+
+    def addresses(self) -> None:
+        """Which addresses this host has now (those of masters are known here before the kernel tells)."""
+        if self.manager is None:
+            return
+        here = {a.ip for link in self._table for a in self._table.addresses(link.ifindex)}
+        for running in self._vrrp.instances.values():
+            if running.state in ("MASTER", "HANDOVER"):
+                here.update(a.address for a in (*running.conf.addresses, *running.conf.excluded))
+        self.manager.on_addresses(here)
+
+    def _file(self, tracker: FileTracker) -> None:
+        if self.manager is not None:
+            self.manager.on_file(tracker.name, tracker.value)
+
+    def bfd(self, name: str, up: bool, cause: str) -> None:
+        """A BFD session changed."""
+        if self.manager is not None:
+            self.manager.on_bfd(name, up, cause)
+
+    # ---------------------------------------------------------------- what servers do
+
+    def _event(self, event: LvsEvent) -> None:
+        if isinstance(event, Notice):
+            self._log(event.level, event.text, key=event.text[:80])
+            return
+        up = "UP" if event.up else "DOWN"
+        if isinstance(event, RealServerChange):
+            if event.by_checker:
+                text = (
+                    f"a check of {event.real_server} in {event.virtual_server} is {up.lower()}: {event.cause}"
+                )
+            else:
+                text = f"real server {event.real_server} of {event.virtual_server} is {up}: {event.cause}"
+        else:
+            gained = "gained" if event.up else "lost"
+            text = (
+                f"virtual server {event.virtual_server} {gained} its quorum ({event.weight}): {event.cause}"
+            )
+        self._log("notice", text, key=f"lvs {event.virtual_server}")
+        self._hooks.notifier.publish(_server_event(event))
+
+    # ---------------------------------------------------------------- the end
+
+    async def close(self) -> None:
+        """Ends checks and does with IPVS what the configuration says."""
+        self._files.close()
+        if self.manager is not None:
+            await self.manager.stop()
+
+    # ---------------------------------------------------------------- the control socket
+
+    async def show(self) -> Any:
+        """Everything about servers, with fresh counters."""
+        assert self.manager is not None
+        await self.manager.refresh()
+        return msgspec.to_builtins(self.manager.snapshot())
+
+
+def _server_event(event: RealServerChange | QuorumChange) -> ServerEvent:
+    real = isinstance(event, RealServerChange)
+    return ServerEvent(
+        kind=ServerKind.REAL_SERVER if real else ServerKind.VIRTUAL_SERVER,
+        virtual_server=event.virtual_server,
+        real_server=event.real_server if isinstance(event, RealServerChange) else None,
+        up=event.up,
+        wall_ns=time.time_ns(),
+        monotonic_ns=event.monotonic_ns,
+        cause=event.cause,
+        weight=event.weight,
+        smtp_alert=event.smtp_alert,
+        by_checker=event.by_checker if isinstance(event, RealServerChange) else False,
+    )
