@@ -7,6 +7,7 @@ where it matters who the other is.
 from __future__ import annotations
 
 import signal
+import sys
 import time
 
 import pytest
@@ -190,6 +191,74 @@ def test_every_way_to_ask_for_the_end_hands_over(number: signal.Signals) -> None
         last = made.capture.adverts("r1")[-1]
         assert last.advert is not None
         assert last.advert.priority == 0
+
+
+class Injured(FasthaDaemon):
+    """A daemon whose Python fails at some point: ``FASTHA_INJURY`` of the environment says where."""
+
+    kind = "injured"
+    program = """
+import asyncio, os, sys
+import fastha.daemon.main as daemon
+from fastha.cli.main import main
+
+class Failing:
+    def __init__(self, real): self.real = real
+    def set(self): self.real.set()
+    async def wait(self):
+        await asyncio.sleep(1.5)
+        raise RuntimeError("injected")
+
+def failing(self):
+    raise RuntimeError("injected")
+
+make = daemon.Daemon.__init__
+def made(self, *arguments):
+    make(self, *arguments)
+    if where == "main":
+        self._ending = Failing(self._ending)
+where = sys.argv.pop(1)
+daemon.Daemon.__init__ = made
+if where == "events":
+    daemon.Daemon._events = failing
+main()
+"""
+    where = "main"
+
+    def command(self) -> list[str]:
+        arguments = super().command()
+        return [sys.executable, "-c", self.program, self.where, *arguments[arguments.index("run") :]]
+
+
+def test_an_uncaught_error_of_the_daemon_hands_over() -> None:
+    with bed("error") as made:
+        one = Injured(made.routers[0], text(200))
+        one.start()
+        made.daemon(2, "keepalived", text(100))
+        made.wait_master(1, VIP)
+        assert one.wait_ended() != 0
+        made.wait_master(2, VIP, timeout=2)
+        last = made.capture.adverts("r1")[-1]
+        assert last.advert is not None
+        assert last.advert.priority == 0
+        assert "injected" in one.log()
+
+
+def test_events_that_nobody_reads_stop_no_advert() -> None:
+    with bed("events") as made:
+        one = Injured(made.routers[0], text(200))
+        one.where = "events"
+        one.start()
+        made.daemon(2, "keepalived", text(100))
+        made.wait_master(1, VIP)
+        begin = time.time_ns()
+        time.sleep(1)
+        held = made.capture.adverts("r1", since=begin)
+        if held and held[-1].advert and held[-1].advert.priority:  # it went on, or it handed over: not half
+            assert max(gaps_ms(held)) < 250
+            assert made.routers[0].has(VIP)
+            one.terminate()
+        made.wait_master(2, VIP)
 
 
 def test_a_blocked_main_thread_disturbs_no_advert_and_no_failover() -> None:
