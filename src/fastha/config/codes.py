@@ -195,10 +195,6 @@ PAGES: dict[str, Page] = {
         "would be refused, and both would be master.",
         "Make both files alike in what the diagnostic names.",
     ),
-    "FH0308": Page(
-        "A weight is 0 where a number was probably meant: the failure is a fault, not a change of priority.",
-        "That is right if the address is to move at once; otherwise give a weight.",
-    ),
     "FH0309": Page(
         "The router gains priority while something works, and the gain is more than its lead, so that a "
         "failure on both routers, or a start in the wrong order, decides who is master.",

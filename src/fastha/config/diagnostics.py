@@ -58,7 +58,6 @@ CODES: dict[str, str] = {
     "FH0305": "The address owner's priority never changes.",
     "FH0306": "Equal priorities.",
     "FH0307": "The routers of a virtual router do not agree.",
-    "FH0308": "A weight of 0 is a fault.",
     "FH0309": "A positive weight decides who is master.",
     "FH0310": "The routers list different addresses.",
     "FH0311": "A failure is noticed late.",
