@@ -78,7 +78,7 @@ def cases(size: Size) -> list[Case]:
     for (event, interval), repeats in plan[size].items():
         # A bed is good for several rounds; a repeat is a bed of at most five.
         rounds = min(repeats, 5)
-        daemons = _DAEMONS if event == "kill" and size == "full" else _DAEMONS[:3]
+        daemons: tuple[str, ...] = _DAEMONS if event == "kill" and size == "full" else _DAEMONS[:3]
         if size == "smallest":
             daemons = _DAEMONS[:2]
         if event == "busy":  # only fastha has a part that may be busy without harm

@@ -60,6 +60,19 @@ def _reloading(daemon: Daemon) -> Iterator[None]:
         thread.join()
 
 
+def _around(name: str, master: Daemon) -> contextlib.AbstractContextManager[None]:
+    """What goes on in a case."""
+    match name:
+        case "loaded":
+            return hogs(os.cpu_count() or 1)
+        case "reload":
+            return _reloading(master)
+        case "busy":
+            return pestered(master)
+        case _:
+            return contextlib.nullcontext()
+
+
 def measure(case: Case, daemon: str) -> dict[str, list[float]]:
     """One bed with a master alone."""
     with bed(daemon) as made:
@@ -68,13 +81,7 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
         master.start()
         made.wait_masters(1, 1, since, 15)
         sleep_ms(500)
-        around = {
-            "idle": contextlib.nullcontext,
-            "loaded": lambda: hogs(os.cpu_count() or 1),
-            "reload": lambda: _reloading(master),
-            "busy": lambda: pestered(master),
-        }[case.name]
-        with around():
+        with _around(case.name, master):
             begin = time.time_ns()
             sleep_ms(case.parameters["seconds"] * 1000)
             end = time.time_ns()

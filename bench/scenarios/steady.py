@@ -6,7 +6,7 @@ import time
 
 from bench.bed import Bed, bed, sleep_ms
 from bench.model import Case, Goal, Metric, Size
-from fastha.lab import cpu_seconds, gaps_ms, pss_kib
+from fastha.lab import Frame, cpu_seconds, gaps_ms, pss_kib
 
 TITLE = "Steady cost"
 TEXT = """A master and a backup of one kind that do nothing but their work. Processor time is what the
@@ -88,7 +88,7 @@ def _adverts(made: Bed, begin: int, end: int, interval: int) -> tuple[list[float
     deviations: list[float] = []
     sent = missed = 0
     for capture in made.captures:
-        by_vrid: dict[int, list] = {}
+        by_vrid: dict[int, list[Frame]] = {}
         for frame in capture.adverts("r1", since=begin, until=end):
             assert frame.advert is not None
             by_vrid.setdefault(frame.advert.vrid, []).append(frame)
