@@ -92,7 +92,7 @@ class InstanceBuilder(VrrpBuilder):
             family=family,
             version=3 if version == 3 else 2,
             interface=interface,
-            vrf=block.get("vrf"),
+            vrf=self._vrf(name, block, interface),
             state=state,
             priority=priority,
             advert_int_ns=self._advert_interval(name, block, version),
@@ -492,6 +492,7 @@ class InstanceBuilder(VrrpBuilder):
         def pick(name: str, otherwise: int) -> int:
             return int(block.get(name, g.get(f"vrrp_{name}", otherwise)))
 
+        extra_all, extra_ns = self._extra_if(block)
         delay = pick("garp_master_delay", 0 if least else 5)
         repeat = pick("garp_master_repeat", 1 if least else 5)
         lower_repeat = pick("garp_lower_prio_repeat", repeat)
@@ -502,7 +503,41 @@ class InstanceBuilder(VrrpBuilder):
             master_refresh_repeat=max(1, pick("garp_master_refresh_repeat", 1)),
             lower_prio_delay_ns=pick("garp_lower_prio_delay", delay) * SECOND_NS,
             lower_prio_repeat=lower_repeat,
+            extra_if_ns=extra_ns,
+            extra_if_all=extra_all,
         )
+
+    def _vrf(self, name: str, block: Block, interface: str | None) -> str | None:
+        vrf: str | None = block.get("vrf")
+        if vrf is not None and interface is not None:
+            where = block.where("vrf")
+            assert where is not None
+            self.reader.warn(where, "FH0203", f"{name}: vrf has no effect with interface; it is ignored")
+            return None
+        return vrf
+
+    def _extra_if(self, block: Block) -> tuple[bool, int]:
+        """garp_extra_if [all] SECONDS, of the instance or global: on all interfaces?, and the period."""
+        for where, names in (
+            (block, ("garp_extra_if", "vmac_garp_intvl")),
+            (self.globals, ("vrrp_garp_extra_if", "vrrp_vmac_garp_intvl")),
+        ):
+            name = where.order(*names)
+            if name is None:
+                continue
+            words = list(where.get(name))
+            everywhere = words[0].text == "all"
+            if everywhere:
+                words = words[1:]
+            if not words:
+                at = where.where(name)
+                assert at is not None
+                self.reader.warn(at, "FH0102", f"{name}: a period in seconds is missing", "[all] SECONDS")
+                return False, 0
+            least = 0 if where is block else 1
+            period = self.reader.integer(words[0], least, 86400, name)
+            return everywhere, (period or 0) * SECOND_NS
+        return False, 0
 
     def _lifetime(self, block: Block) -> int | None:
         text = block.get("fastha_address_lifetime", self.globals.get("fastha_address_lifetime", "auto"))

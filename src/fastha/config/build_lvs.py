@@ -514,9 +514,14 @@ class LvsBuilder:
             text = f"sorry_server {place[0]} is of another family than {service}; it is left out"
             self.reader.warn(words[0], "FH0209", text)
             return None
+        port = place[1] or self._port_of(block)
+        if service is not None and method.method != "NAT" and port != self._port_of(block):
+            port = self._port_of(block)
+            text = f"sorry_server: {method.method} cannot change the port; {port} is taken"
+            self.reader.warn(words[-1], "FH0207", text)
         return SorryServer(
             address=place[0],
-            port=place[1] or self._port_of(block),
+            port=port,
             forwarding=method,
             inhibit=block.has("sorry_server_inhibit"),
         )

@@ -140,8 +140,7 @@ class VrrpBuilder:
 
     def track_process(self, name: str, block: Block) -> TrackProcess | None:
         """vrrp_track_process; None without a process."""
-        self._only_one(name, block, "process")
-        words = block.first("process")
+        words = block.get("process")
         if not words:
             assert block.statement is not None
             self.reader.warn(block.statement, "FH0202", f"track_process {name} has no process; it is ignored")
@@ -164,16 +163,9 @@ class VrrpBuilder:
             span=block.statement.span if block.statement is not None else None,
         )
 
-    def _only_one(self, name: str, block: Block, keyword: str) -> None:
-        """The first counts, as in keepalived; the others are told."""
-        for value in block.values.get(keyword, ())[1:]:
-            text = f"{name}: there is a {keyword} already; this one is ignored"
-            self.reader.warn(value.statement, "FH0205", text)
-
     def track_file(self, name: str, block: Block) -> TrackFile | None:
         """track_file; None without a file."""
-        self._only_one(name, block, "file")
-        path = block.first("file")
+        path = block.get("file")
         if path is None:
             assert block.statement is not None
             self.reader.warn(block.statement, "FH0202", f"track_file {name} has no file; it is ignored")
@@ -216,12 +208,15 @@ class VrrpBuilder:
             notify_deleted=block.has("notify_deleted"),
         )
 
-    @staticmethod
-    def tracks(block: Block, keyword: str) -> tuple[Track, ...]:
-        """The entries of a track block, the last of each name."""
+    def tracks(self, block: Block, keyword: str) -> tuple[Track, ...]:
+        """The entries of a track block, the first of each name."""
         found: dict[str, Track] = {}
         for entries in block.all(keyword):
-            for entry, _word in entries:
+            for entry, word in entries:
+                if entry.name in found:
+                    text = f"{keyword}: {entry.name} is tracked already; this entry is ignored"
+                    self.reader.warn(word, "FH0205", text)
+                    continue
                 found[entry.name] = entry
         return tuple(found.values())
 

@@ -72,6 +72,8 @@ class Keyword(msgspec.Struct, frozen=True, kw_only=True):
     """Of a bool: a word that is no boolean means on, too (where keepalived does not look at the word)."""
     clamp: bool = False
     """Out of range: the nearest bound is taken (with a warning) instead of nothing."""
+    first: bool = False
+    """Given twice, the first one counts (with a warning); otherwise the last."""
     named: bool = False
     """Of a block: its name is the words after the keyword."""
 
@@ -97,6 +99,22 @@ def lenient(name: str, missing: Literal["warning", "nothing"], *keywords: str) -
     found = TABLES[name]
     for word_ in keywords:
         found[word_] = msgspec.structs.replace(found[word_], missing=missing)
+
+
+def first_counts(name: str, *keywords: str) -> None:
+    """Keywords of a table of which the first one counts when they are given twice."""
+    found = TABLES[name]
+    for word_ in keywords:
+        found[word_] = msgspec.structs.replace(found[word_], first=True)
+
+
+def expects_block() -> frozenset[str]:
+    """Names that are followed by a block wherever they may stand."""
+    kinds: dict[str, set[bool]] = {}
+    for table_ in TABLES.values():
+        for keyword in table_.values():
+            kinds.setdefault(keyword.name, set()).add(keyword.kind in ("block", "lines", "track"))
+    return frozenset(name for name, found in kinds.items() if found == {True})
 
 
 def _k(name: str, kind: Kind, help_: str, default: str = "", **more: object) -> Keyword:

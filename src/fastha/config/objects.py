@@ -38,7 +38,9 @@ def _text(words: list[Word]) -> str:
 class _Cursor:
     """Walks over words; what is missing is reported once."""
 
-    def __init__(self, reader: Reader, words: list[Word], at: int = 0) -> None:
+    def __init__(self, reader: Reader, words: list[Word], at: int = 0, *, fatal: bool = False) -> None:
+        """`fatal`: a missing word is an error, as keepalived ends for it in routes and rules."""
+        self._fatal = fatal
         self.reader = reader
         self.words = words
         self.at = at
@@ -54,7 +56,8 @@ class _Cursor:
         """The word after a keyword; None (reported) when it is missing."""
         if self.more():
             return self.next()
-        self.reader.warn(of, "FH0102", f"{of.text}: a word is missing after it")
+        tell = self.reader.error if self._fatal else self.reader.warn
+        tell(of, "FH0102", f"{of.text}: a word is missing after it")
         return None
 
     def ip(self, of: Word) -> Any:
@@ -134,7 +137,7 @@ def read_address(reader: Reader, words: list[Word]) -> Address | None:
 
 def read_route(reader: Reader, words: list[Word]) -> Route | None:
     """A line of virtual_routes or static_routes; None when it has no destination (reported)."""
-    cursor = _Cursor(reader, words)
+    cursor = _Cursor(reader, words, fatal=True)
     values: dict[str, Any] = {}
     metrics: list[Metric] = []
     features: list[str] = []
@@ -293,7 +296,7 @@ def _next_hops(cursor: _Cursor) -> list[NextHop]:
 
 def read_rule(reader: Reader, words: list[Word]) -> Rule | None:
     """A line of virtual_rules or static_rules; None when it does nothing (reported)."""
-    cursor = _Cursor(reader, words)
+    cursor = _Cursor(reader, words, fatal=True)
     values: dict[str, Any] = {}
     acts = False
     while cursor.more():

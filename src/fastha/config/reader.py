@@ -50,11 +50,6 @@ class Block:
         found = self.values.get(name)
         return found[-1].value if found else default
 
-    def first(self, name: str, default: Any = None) -> Any:
-        """The first value of a keyword."""
-        found = self.values.get(name)
-        return found[0].value if found else default
-
     def has(self, name: str) -> bool:
         """Whether the keyword is there."""
         return name in self.values
@@ -132,6 +127,10 @@ class Reader:
                     suggestion=did_you_mean(statement.keyword, keywords),
                 )
                 continue
+            if keyword.first and keyword.name in values and not _same(values[keyword.name][0], statement):
+                text = f"{keyword.name} is given already; the first one counts, this one is ignored"
+                self.warn(statement, "FH0205", text)
+                continue
             self._status(statement, keyword)
             if keyword.kind not in ("block", "lines", "track") and statement.block is not None:
                 self.warn(statement, "FH0109", f"{keyword.name} takes no block; the block is skipped")
@@ -158,6 +157,9 @@ class Reader:
         arguments = statement.arguments
         kind = keyword.kind
         if kind == "block":
+            if statement.block is None and keyword.named and not arguments and keyword.missing == "fatal":
+                self.error(statement, "FH0102", f"{keyword.name}: a word is missing", expected=keyword.help)
+                return None
             if statement.block is None:
                 self.warn(statement, "FH0109", f"{keyword.name} needs a block {{ ... }}; it is ignored")
                 return None
@@ -187,6 +189,10 @@ class Reader:
         if kind == "command":
             return self.command(arguments)
         if kind == "text":
+            if len(arguments) > 1:
+                text = f"{keyword.name}: several words need quotes; the keyword is ignored"
+                self.warn(arguments[1], "FH0113", text, suggestion="put them between double quotes")
+                return None
             return " ".join(w.text for w in arguments)
         self._excess(arguments, 1, keyword)
         return self._single(arguments[0], keyword)
@@ -391,6 +397,11 @@ class Reader:
                 self.warn(words[at], "FH0113", f"{words[0].text}: {text!r} is not understood and ignored")
                 at += 1
         return Track(words[0].text, weight, reverse, takeover)
+
+
+def _same(value: Value, statement: Statement) -> bool:
+    """Whether a keyword is repeated word by word."""
+    return [w.text for w in value.statement.words] == [w.text for w in statement.words]
 
 
 def flatten(statements: list[Statement] | tuple[Statement, ...]) -> Iterator[Statement]:

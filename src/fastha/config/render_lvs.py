@@ -85,7 +85,7 @@ _VIRTUAL = (
     ("quorum_up", "quorum_up", "program"),
     ("quorum_down", "quorum_down", "program"),
     ("smtp_alert", "smtp_alert", "bool"),
-    ("snmp_name", "snmp_name", "plain"),
+    ("snmp_name", "snmp_name", "word"),
     ("panic_percent", "fastha_panic", "plain"),
     ("damping", "fastha_damping", "bool"),
 )
@@ -99,7 +99,7 @@ _REAL = (
     ("notify_down", "notify_down", "program"),
     ("smtp_alert", "smtp_alert", "bool"),
     ("virtualhost", "virtualhost", "word"),
-    ("snmp_name", "snmp_name", "plain"),
+    ("snmp_name", "snmp_name", "word"),
     ("slow_start_ns", "fastha_slow_start", "ns"),
     ("pool", "fastha_pool", "plain"),
     ("drain", "fastha_drain", "bool"),

@@ -300,7 +300,7 @@ class Source:
             choices = self._list(inner, path, number)
         else:
             self._reporter.add(
-                "error",
+                "warning",
                 "FH0005",
                 f"{word[:20]!r} is neither ~SEQ, ~SEQx nor ~LST",
                 Span(path, number),
@@ -334,11 +334,14 @@ class Source:
                 step = 1 if end >= start else -1
             else:
                 start, step, end = numbers
-            if step == 0 or abs(end - start) // abs(step) > MAX_REPETITIONS:
+            if step == 0:
                 raise ValueError
+            if abs(end - start) // abs(step) > MAX_REPETITIONS:
+                self._give_up("too many repetitions", path, number, inner)
+                return []
         except (ValueError, IndexError):
             self._reporter.add(
-                "error", "FH0005", f"~SEQ({inner[:80]}): not VAR,[START,[STEP,]]END", Span(path, number)
+                "warning", "FH0005", f"~SEQ({inner[:80]}): not VAR,[START,[STEP,]]END", Span(path, number)
             )
             return []
         values = range(start, end + (1 if step > 0 else -1), step)
@@ -355,7 +358,7 @@ class Source:
             values = _split(part.strip()[1:-1]) if part.strip().startswith("{") else [part]
             if len(values) > len(names):
                 self._reporter.add(
-                    "error", "FH0005", f"~LST: {part} has too many members", Span(path, number)
+                    "warning", "FH0005", f"~LST: {part} has too many members", Span(path, number)
                 )
                 continue
             values = [v.strip() for v in values] + [""] * (len(names) - len(values))

@@ -13,6 +13,7 @@ from .keywords import (
     choice,
     command,
     extend,
+    first_counts,
     flag,
     ip,
     lenient,
@@ -112,7 +113,7 @@ _INHERITED = (
     number("retry", 1, UINT, "further tries before a server that is up counts as failed", "1"),
     seconds("delay_before_retry", 0, TIME, "time between them", "1; HTTP 3; DNS delay_loop"),
     seconds("warmup", 0, TIME, "the first check comes within this time, at random", "delay_loop"),
-    seconds("connect_timeout", 0.000001, TIME, "time limit of a connection", "5"),
+    seconds("connect_timeout", 0.000001, 4294.967295, "time limit of a connection", "5"),
     seconds("delay_loop", 0.000001, TIME, "period of checks", "60"),
     boolean("smtp_alert", "mail on a change", "global"),
     word("virtualhost", "Host: of HTTP checks", "none"),
@@ -194,6 +195,7 @@ _OWN = ("GRPC_CHECK", "GREETING_CHECK", "AGENT_CHECK")
 table(
     "real_server",
     *_INHERITED,
+    boolean("alpha", "start down", "of the virtual server"),
     number("weight", 0, 65535, "weight", "of the virtual server"),
     words("lvs_method", f"forwarding: {METHOD}", "of the virtual server"),
     number("uthreshold", 0, UINT, "most connections", "0"),
@@ -227,7 +229,7 @@ _NETWORK = (
     ip("bindto", "source address"),
     number("bind_port", 1, 65535, "source port"),
     word("bind_if", "source interface"),
-    seconds("connect_timeout", 0.000001, TIME, "time limit", "5"),
+    seconds("connect_timeout", 0.000001, 4294.967295, "time limit", "5"),
     number("fwmark", 0, UINT, "mark of packets", "0"),
     boolean("fastha_data_path", "ask the virtual address, the way clients' packets go", extension=True),
 )
@@ -356,3 +358,6 @@ lenient(
     "regex_stack",
     "status_code",
 )
+first_counts("virtual_server", "quorum_up", "quorum_down")
+first_counts("real_server", "notify_up", "notify_down")
+first_counts("DNS_CHECK", "name")

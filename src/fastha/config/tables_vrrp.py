@@ -10,6 +10,7 @@ from .keywords import (
     boolean,
     choice,
     command,
+    first_counts,
     flag,
     ip,
     lenient,
@@ -508,3 +509,25 @@ lenient("vrrp_instance", "nothing", "notify_deleted")
 lenient("vrrp_track_process", "warning", "weight")
 lenient("track_file", "warning", "file", "weight")
 lenient("vrrp_script", "nothing", "script")
+lenient("root", "warning", "vrrp_instance", "vrrp_sync_group", "track_group")
+first_counts(
+    "global_defs",
+    "lvs_sync_daemon",
+    "nftables",
+    "nftables_ipvs",
+    "notify_fifo",
+    "notify_fifo_script",
+    "vrrp_notify_fifo",
+    "vrrp_notify_fifo_script",
+    "lvs_notify_fifo",
+    "lvs_notify_fifo_script",
+    "snmp_socket",
+    "vmac_prefix",
+    "vmac_addr_prefix",
+    "tmp_config_directory",
+)
+first_counts("vrrp_instance", "state", "version", "notify_deleted", "notify_master_rx_lower_pri")
+for _name in ("vrrp_instance", "vrrp_sync_group"):
+    first_counts(_name, "notify", "notify_backup", "notify_master", "notify_fault", "notify_stop")
+first_counts("vrrp_track_process", "process", "weight")
+first_counts("track_file", "file")

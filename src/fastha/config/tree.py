@@ -40,8 +40,11 @@ class Statement(msgspec.Struct):
         return self.words[0].line_text
 
 
-def parse(lines: Iterable[Line], reporter: Reporter) -> list[Statement]:
-    """Builds the tree. A block's brace may stand on the keyword's line or on the next one."""
+def parse(
+    lines: Iterable[Line], reporter: Reporter, expects_block: frozenset[str] = frozenset()
+) -> list[Statement]:
+    """Builds the tree. A brace may stand on the line of its keyword or on the next one; where it is missing
+    after a keyword that is nothing without a block (`expects_block`), it is taken as given."""
     root: list[Statement] = []
     open_blocks: list[tuple[list[Statement], Statement | None]] = [(root, None)]
     last: Statement | None = None  # a statement that a brace on the next line would belong to
@@ -58,6 +61,18 @@ def parse(lines: Iterable[Line], reporter: Reporter) -> list[Statement]:
                 open_blocks[-1][0].append(last)
                 statement = []
 
+        if (
+            words
+            and last is not None
+            and last.block is None
+            and last.words[0].text in expects_block
+            and not words[0].opens
+        ):
+            text = f"'{{' is missing after {last.keyword}; the block is taken to begin here"
+            reporter.add("warning", "FH0108", text, last.span, last.line_text)
+            last.block = []
+            open_blocks.append((last.block, last))
+            last = None
         for word in words:
             if word.opens:
                 if statement:
