@@ -177,6 +177,30 @@ def test_a_sound_pair_has_nothing_but_notes() -> None:
     assert {d.severity for d in pair} <= {"note"}
 
 
+def test_a_session_gives_its_own_weight_where_none_is_said() -> None:
+    text = """
+bfd_instance far {
+    neighbor_ip 192.0.2.77
+    weight -20
+}
+vrrp_instance VI {
+    interface eth0
+    virtual_router_id 51
+    priority 101
+    virtual_ipaddress {
+        192.0.2.1
+    }
+    track_bfd {
+        far %s
+    }
+}
+"""
+    for said, priority in (("", 81), ("weight -5", 96), ("weight 0", None)):
+        config = load("-", text=text % said).config
+        assert config is not None
+        assert after("far", config, router(100))[0] == priority
+
+
 def test_nothing_tracked_is_noted() -> None:
     text = "vrrp_instance VI {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1\n}\n}\n"
     config = load("-", text=text).config

@@ -7,7 +7,6 @@ with a warning.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterable
 from typing import Literal
@@ -138,5 +137,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _near(word: str, known: tuple[str, ...]) -> str:
+    import difflib  # noqa: PLC0415  (10 ms that a file without mistakes need not pay at start)
+
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return f"did you mean {near[0]!r}?" if near else ""

@@ -62,6 +62,8 @@ def tracking_plan(config: Config, resolver: Resolver) -> tuple[TrackingPlan, tup
         defaults[Kind.FILE, file.name] = (file.weight, file.reverse)
     for process in processes:
         defaults[Kind.PROCESS, process.name] = (process.weight, process.reverse)
+    for session in config.bfd_instances:
+        defaults[Kind.BFD, session.name] = (session.weight, session.reverse)
 
     groups = {member: group for group in config.sync_groups for member in group.members}
     targets = tuple(
