@@ -16,11 +16,19 @@ import pytest
 
 from bed import DATA, director, listing, sh, until
 from fastha.config.load import load
+from fastha.config.model import Command
+from fastha.daemon.hooks import script_resolver
+from fastha.scripts.runner import Program
 
 CONFIGS = sorted((DATA / "lvs").glob("*.conf"))
 
 #: Where the two differ on purpose, and why.
-DIFFERENT: dict[str, str] = {}
+DIFFERENT: dict[str, str] = {
+    "080": "after a checker that keepalived does not take it loses count of the braces; fastha reads on",
+    "120": "random numbers",
+    "156": "a BFD_CHECK of a session that could not be made: keepalived keeps it, and it is down",
+    "182": "persistence_granularity of a mark in a group: told to the kernel by fastha, lost in 2.2.7",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +71,13 @@ def test_the_table_is_the_same(path: Path) -> None:
     loaded = load(path)
     assert loaded.config is not None, loaded.diagnostics
     wanted = under_keepalived(path)
-    with director(loaded.config.lvs) as it:
+    resolver = script_resolver(loaded.config)
+
+    def program(command: Command) -> Program | str:
+        found = resolver.program(command.argv, command.user, command.group, what="MISC_CHECK")
+        return found if found is not None else "; ".join(resolver.messages)
+
+    with director(loaded.config.lvs, program=program) as it:
         ours = listing()
         problems = [str(event) for event in it.events if "error" in str(event)]
     if path.stem in DIFFERENT:

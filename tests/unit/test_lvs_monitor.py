@@ -181,7 +181,7 @@ def test_identical_checks_are_run_once_for_all() -> None:
         listener.close()
         await until(lambda: len(told(events)) == 40)
         why = manager.snapshot().virtual_servers[7].servers[0].why
-        assert why == "Connection refused"
+        assert why.startswith("Connection re")  # refused; reset, for one that was just being accepted
         await manager.stop()
 
     asyncio.run(main())

@@ -7,6 +7,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+import msgspec
+
 from .build_checkers import CheckerBuilder, Inherited
 from .lexer import Word
 from .model import TrackFile, VrrpInstance
@@ -72,13 +74,14 @@ class LvsBuilder:
                 server.fwmark,
                 server.group and server.group.name,
                 server.protocol if not server.fwmark else "",
-                server.family if server.fwmark else 0,
+                server.family if server.fwmark or server.group else 0,
             )
             if key in servers:
                 text = f"virtual_server {_title(statement)} is defined twice; the second one is left out"
                 reader.warn(statement, "FH0205", text)
                 continue
-            servers[key] = server
+            uses = sum(server.group is not None and s.group == server.group for s in servers.values())
+            servers[key] = msgspec.structs.replace(server, group_use=uses)
         tcp, fin, udp = self._timeouts()
         stop = g.get("lvs_flush_on_stop", g.get("lvs_flush_onstop"))
         if stop not in (None, "", "VS"):

@@ -290,6 +290,8 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     fwmark: int = 0
     group: VirtualServerGroup | None = None
+    group_use: int = 0
+    """Which of the virtual servers of its group this is, from 0: it is a part of its name."""
     family: Family = 2
     protocol: Protocol = "TCP"
     """Means nothing for marks."""

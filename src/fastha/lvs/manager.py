@@ -17,10 +17,10 @@ from pathlib import Path
 
 from fastha._core.probe import Probes
 from fastha.config.model_base import Command, IPAddress
-from fastha.config.model_lvs import AnyChecker, BfdCheck, Checker, FileCheck, LvsConfig
-from fastha.lvs.checkers.base import Env, Result, without_place
+from fastha.config.model_lvs import AnyChecker, BfdCheck, Checker, FileCheck, LvsConfig, MiscCheck
+from fastha.lvs.checkers.base import Check, Env, Result, without_place
 from fastha.lvs.checkers.make import make_check, weight_matters
-from fastha.lvs.checkers.passive import BfdChecker, FileChecker
+from fastha.lvs.checkers.passive import BfdChecker, FileChecker, PassiveCheck
 from fastha.lvs.events import LvsEvent, Notice
 from fastha.lvs.ipvs import Ipvs
 from fastha.lvs.monitor import Monitor
@@ -314,11 +314,21 @@ class LvsManager:
             self._start_monitor(monitor, now)
 
     def _make_monitor(self, slot: Slot, server: RealState) -> Monitor:
-        check = make_check(slot.checker, self._env, server.conf.weight)
+        check = self._refused(slot.checker, server) or make_check(slot.checker, self._env, server.conf.weight)
         monitor = Monitor(slot.checker, check, slot.up, self._verdict, self._scheduler)
         monitor.delta, monitor.reason = slot.delta, slot.reason
         monitor.store_key = checker_key(slot.checker, _own_weight(slot, server))
         return monitor
+
+    def _refused(self, checker: AnyChecker, server: RealState) -> Check | None:
+        """A program that may not run: as in keepalived its check never runs, and counts as it started."""
+        if not isinstance(checker, MiscCheck) or self._program is None:
+            return None
+        why = self._program(checker.command)
+        if not isinstance(why, str):
+            return None
+        self._say("error", f"MISC_CHECK on service {server.name} is disabled: {why}")
+        return PassiveCheck()
 
     def _start_monitor(self, monitor: Monitor, now: int) -> None:
         check = monitor.check
@@ -331,9 +341,11 @@ class LvsManager:
     def _verdict(self, monitor: Monitor, result: Result, final: bool) -> None:
         conf = monitor.conf
         kind = str(conf.__struct_config__.tag)
-        if result.warning or (not result.ok and not final and conf.log_all_failures):
+        new_warning = result.warning if result.warning != monitor.warned else ""
+        monitor.warned = result.warning
+        if new_warning or (not result.ok and not final and conf.log_all_failures):
             for slot in monitor.slots:
-                what = result.warning or f"failed: {result.reason}"
+                what = new_warning or f"failed: {result.reason}"
                 self._say("warning", f"{kind} on service {slot.server.name}: {what}", slot)
         if not final:
             return

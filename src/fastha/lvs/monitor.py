@@ -72,6 +72,7 @@ class Monitor:
         "suspended",
         "tries_left",
         "up",
+        "warned",
         "warning",
     )
 
@@ -94,6 +95,7 @@ class Monitor:
         self.delta = 0
         self.reason = ""
         self.warning = ""
+        self.warned = ""
         self.runs = self.failures = self.cannot_run = 0
         self.started_ns = 0
         self.checked_ns = 0

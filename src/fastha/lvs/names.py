@@ -1,7 +1,8 @@
 """What servers are called in logs, FIFO lines, mails and scripts: exactly keepalived's forms.
 
-`[192.0.2.1]:tcp:80` for a virtual or real server, `[group]:0` for a virtual_server_group, `FWM 5` for a mark
-(its real servers have the protocol `none`).
+`[192.0.2.1]:tcp:80` for a virtual or real server, `[group]:0` for the first virtual server of a
+virtual_server_group (`[group]:1` for the second), `FWM 5` for a mark (its real servers have the protocol
+`none`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def endpoint(address: IPAddress, protocol: str, port: int) -> str:
 def virtual_server_name(server: VirtualServer) -> str:
     """The name of a virtual server."""
     if server.group is not None:
-        return f"[{server.group.name}]:{server.fwmark}"
+        return f"[{server.group.name}]:{server.group_use}"
     if server.fwmark:
         return f"FWM {server.fwmark}"
     assert server.address is not None
