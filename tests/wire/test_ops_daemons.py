@@ -51,6 +51,8 @@ vrrp_instance {name} {{
     interface eth0
     virtual_router_id {vrid}
     priority 100
+    version 3
+    advert_int 0.3
     virtual_ipaddress {{
         198.51.100.{100 + vrid}
     }}

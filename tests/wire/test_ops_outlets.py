@@ -38,7 +38,8 @@ vrrp_script check {{
 vrrp_instance VI_1 {{
     interface eth0
     virtual_router_id 1
-    advert_int 1
+    version 3
+    advert_int 0.2
     priority 100
     virtual_ipaddress {{
         198.51.100.101
