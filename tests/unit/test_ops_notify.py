@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import socket
+import ssl
 import stat
 import struct
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -662,6 +665,94 @@ def test_nothing_secret_goes_in_the_clear(settings: dict[str, str], word: str) -
     run(body())
 
 
+def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for 127.0.0.1 that signs itself, and a server's settings with it."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=mail"
+    subprocess.run(
+        ["openssl", *words.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return cert, context
+
+
+class TlsMailServer(MailServer):
+    """Offers STARTTLS before TLS, and a login after it."""
+
+    def __init__(self, context: ssl.SSLContext, methods: str) -> None:
+        super().__init__()
+        self.context = context
+        self.methods = methods
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := (await reader.readline()).decode().rstrip("\r\n"):
+            self.commands.append(line)
+            verb = line.split()[0].upper()
+            if verb == "EHLO":
+                offer = "STARTTLS" if writer.get_extra_info("sslcontext") is None else f"AUTH {self.methods}"
+                writer.write(f"250-here\r\n250 {offer}\r\n".encode())
+            elif verb == "STARTTLS":
+                writer.write(b"220 go\r\n")
+                await writer.start_tls(self.context)
+            elif verb == "AUTH" and "LOGIN" in line:
+                writer.write(b"334 VXNlcg==\r\n")
+                self.commands.append((await reader.readline()).decode().strip())
+                writer.write(b"334 UGFzcw==\r\n")
+                self.commands.append((await reader.readline()).decode().strip())
+                writer.write(b"235 in\r\n")
+            elif verb == "AUTH":
+                writer.write(b"235 in\r\n")
+            elif verb == "DATA":
+                writer.write(b"354 go on\r\n")
+                while (await reader.readline()) != b".\r\n":
+                    pass
+                self.mails.append("mail")
+                writer.write(b"250 taken\r\n")
+            else:
+                writer.write(b"250 ok\r\n")
+
+
+@pytest.mark.parametrize("tls", ["implicit", "starttls"])
+@pytest.mark.parametrize("methods", ["PLAIN LOGIN", "LOGIN"])
+def test_mail_over_tls_with_a_login(tmp_path: Path, tls: str, methods: str) -> None:
+    cert, context = certificate(tmp_path)
+
+    async def body() -> None:
+        server = TlsMailServer(context, methods)
+        how = {"ssl": context} if tls == "implicit" else {}
+        listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, **how)  # type: ignore[arg-type]
+        port = listener.sockets[0].getsockname()[1]
+        login = {"tls": tls, "user": "lb", "password": "s3cret"}
+        loop = asyncio.get_running_loop()
+        good = MailChannel(
+            mail_spec(port, ca_file=str(cert), **login), loop, print, router_id="R", hooks=ALERTS
+        )
+        good.send(event(State.MASTER))
+        await until(lambda: good.delivered == 1)
+        sent = " ".join(server.commands)
+        if "PLAIN" in methods:
+            assert base64.b64encode(b"\0lb\0s3cret").decode() in sent
+        else:
+            assert base64.b64encode(b"s3cret").decode() in sent
+        # an authority that is not known: nothing is sent, and the reason is told
+        log: list[str] = []
+        server.commands.clear()
+        bad = MailChannel(
+            mail_spec(port, **login), loop, log.append, router_id="R", hooks=ALERTS, first_retry=0.01
+        )
+        bad.send(event(State.MASTER))
+        await until(lambda: bad.failed == 1)
+        assert "certificate" in log[0].lower() and not any("AUTH" in line for line in server.commands)
+        listener.close()
+
+    run(body())
+
+
 # -- webhooks ------------------------------------------------------------------------------------------------
 
 
@@ -753,6 +844,27 @@ def test_webhooks_give_up_where_trying_again_is_no_use(monkeypatch: pytest.Monke
             node="n",
         )
         assert hidden.name == "https://h.example/p"
+
+    run(body())
+
+
+def test_webhooks_over_tls_check_the_certificate(tmp_path: Path) -> None:
+    cert, context = certificate(tmp_path)
+
+    async def body() -> None:
+        server = WebServer()
+        listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
+        url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/hook"
+        loop = asyncio.get_running_loop()
+        good = WebhookChannel(WebhookSpec(url=url, ca_file=str(cert)), loop, print, node="n")
+        good.send(event(State.MASTER))
+        await until(lambda: good.delivered == 1)
+        log: list[str] = []
+        bad = WebhookChannel(WebhookSpec(url=url, attempts=1), loop, log.append, node="n")
+        bad.send(event(State.MASTER))
+        await until(lambda: bad.failed == 1)
+        assert "certificate" in log[0].lower() and len(server.requests) == 1
+        listener.close()
 
     run(body())
 
