@@ -17,6 +17,7 @@ CS = 10_000_000
 DISABLED = 1 << 8
 MAINTENANCE = 1 << 14
 SCRIPT = 1 << 10
+LEAVE = 1 << 16
 
 
 def what(node: VirtualNode) -> list[str]:
@@ -484,7 +485,7 @@ def test_a_planned_stop_answers_until_the_successor_is_heard() -> None:
     node = master(graceful=True)
     node.stop(0)
     assert node.state() == "HANDOVER"
-    assert what(node) == ["advert 0"]  # nothing is released yet
+    assert what(node) == ["advert 0", "hush"]  # nothing is released yet
     node.advance(600 * MS)
     assert what(node) == []
     node.heard(0, 90)
@@ -521,6 +522,44 @@ def test_maintenance_hands_over_and_stays_away() -> None:
     assert node.state() == "FAULT"
     node.told_faults(0, clear=MAINTENANCE)
     assert node.state() == "BACKUP"
+
+
+def test_maintenance_without_a_successor_loses_nothing() -> None:
+    node = master(graceful=True, second_delay=0)
+    node.told_faults(0, add=MAINTENANCE)
+    node.take()
+    node.advance(3 * S)
+    assert node.state() == "MASTER"
+    assert "release" not in what(node)
+    node.told_faults(0, clear=MAINTENANCE)
+    node.advance(3 * S)
+    assert node.state() == "MASTER"
+    assert what(node) == ["advert 100"] * 3
+
+
+def test_maintenance_that_is_forced_leaves_without_a_successor() -> None:
+    node = master(graceful=True)
+    node.told_faults(0, add=MAINTENANCE | LEAVE)
+    node.advance(3 * S)
+    assert node.state() == "FAULT"
+
+
+def test_a_virtual_mac_is_taught_again_soon_after_taking_over() -> None:
+    node = backup(teach=True, second_delay=5 * S, repeat=1)
+    node.advance(node.timer())
+    start = node.clock
+    node.take()
+    node.advance(6 * S)
+    said = [(at - start) // MS for at, name, _, _ in node.take() if name == "announce"]
+    assert said == [5, 20, 60, 5000]
+
+
+def test_with_a_virtual_mac_the_old_master_is_gone_at_the_first_advert() -> None:
+    node = master(graceful=True, linger=0)
+    node.stop(0)
+    node.heard(0, 90)
+    node.advance(0)
+    assert node.state() == "INIT"
 
 
 def test_a_real_fault_during_a_hand_over_lets_go_at_once() -> None:

@@ -108,6 +108,7 @@ cdef extern from "fh_vrrp_fsm.h" nogil:
     ctypedef struct fh_vrrp_params:
         fh_ns adver_int
         fh_ns preempt_delay
+        fh_ns linger
         uint8_t version
         uint8_t base_priority
         uint8_t down_adverts
@@ -171,6 +172,7 @@ cdef extern from "fh_engine.h" nogil:
         uint8_t repeat
         uint8_t lower_repeat
         uint8_t refresh_repeat
+        bint teach
     ctypedef struct fh_inst_conf:
         fh_vrrp_params fsm
         fh_announce_conf announce
@@ -230,9 +232,12 @@ cdef extern from "fh_engine.h" nogil:
         uint32_t remove_to
         uint32_t renew_from
         uint32_t renew_to
+        uint32_t hush_from
+        uint32_t hush_to
         uint32_t drop_from
         uint32_t drop_to
         bint announce_on_replace
+        bint has_ipv6
     ctypedef struct fh_ei:
         pass
     ctypedef struct fh_sock:
@@ -420,7 +425,8 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
     adds = [numbered(item.add, (slot << 17) | (<uint32_t>n << 1) | 1) for n, item in enumerate(spec.items)]
     removes = [numbered(item.remove, (slot << 17) | (<uint32_t>n << 1)) for n, item in enumerate(spec.items)]
     drop = numbered(spec.drop, (slot << 17) | (0xffff << 1))
-    plan_octets = sum(map(len, adds)) + sum(map(len, removes)) + len(drop)
+    hush = numbered(spec.hush, (slot << 17) | (0xffff << 1))
+    plan_octets = sum(map(len, adds)) + sum(map(len, removes)) + len(drop) + len(hush)
 
     # ---- packets
     memset(&tx, 0, sizeof(tx))
@@ -517,6 +523,8 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
     conf.node.announce.lower_second_delay = spec.announce_lower_second_delay
     conf.node.announce.refresh = spec.announce_refresh
     conf.node.announce.refresh_repeat = min(spec.announce_refresh_repeat, 255)
+    conf.node.announce.teach = spec.announce_teach
+    fsm.linger = spec.linger
     conf.node.renew_int = spec.renew_int
     conf.node.repair_window = spec.repair_window
     conf.node.repair_limit = spec.repair_limit
@@ -598,6 +606,11 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
     data = drop
     memcpy(plan + octets, <const char *>data, len(data))
     conf.drop_to = octets + len(data)
+    octets += len(data)
+    conf.hush_from = octets
+    data = hush
+    memcpy(plan + octets, <const char *>data, len(data))
+    conf.hush_to = octets + len(data)
     conf.items = len(spec.items)
     conf.item = items
     conf.plan = plan
@@ -614,6 +627,7 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
         address = packed(said.address)
         announcements[i].ifindex = said.ifindex
         announcements[i].family = said.family
+        conf.has_ipv6 = conf.has_ipv6 or said.family == 10
         announcements[i].addr = address
         announcements[i].pace = said.pace
         announcements[i].offset = octets

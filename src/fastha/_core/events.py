@@ -52,6 +52,7 @@ class Fault(enum.IntFlag):
     BFD = 1 << 13
     MAINTENANCE = 1 << 14
     CONFIG = 1 << 15
+    LEAVE = 1 << 16
 
 
 FAULT_WORDS: dict[Fault, str] = {

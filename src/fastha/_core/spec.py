@@ -134,6 +134,7 @@ class VrrpSpec(msgspec.Struct, frozen=True, kw_only=True):
     # the plan
     items: tuple[Item, ...] = ()
     drop: bytes = b""
+    hush: bytes = b""
     announcements: tuple[Announcement, ...] = ()
     announce_on_replace: bool = False
     announce_repeat: int = 5
@@ -142,6 +143,8 @@ class VrrpSpec(msgspec.Struct, frozen=True, kw_only=True):
     announce_lower_second_delay: int = 5_000_000_000
     announce_refresh: int = 0
     announce_refresh_repeat: int = 1
+    announce_teach: bool = False
+    linger: int = 20_000_000
     renew_int: int = 0
     repair_limit: int = 0
     repair_window: int = 60_000_000_000

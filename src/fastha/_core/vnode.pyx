@@ -26,6 +26,7 @@ cdef extern from "fh_vrrp_fsm.h" nogil:
     ctypedef struct fh_vrrp_params:
         fh_ns adver_int
         fh_ns preempt_delay
+        fh_ns linger
         uint8_t version
         uint8_t base_priority
         uint8_t down_adverts
@@ -72,6 +73,7 @@ cdef extern from "fh_node.h" nogil:
         uint8_t repeat
         uint8_t lower_repeat
         uint8_t refresh_repeat
+        bint teach
     ctypedef struct fh_inst_conf:
         fh_vrrp_params fsm
         fh_announce_conf announce
@@ -96,6 +98,7 @@ cdef extern from "fh_node.h" nogil:
         void (*advert)(void *io, fh_inst *inst, uint8_t priority) noexcept
         void (*acquire)(void *io, fh_inst *inst) noexcept
         void (*release)(void *io, fh_inst *inst) noexcept
+        void (*hush)(void *io, fh_inst *inst) noexcept
         void (*announce)(void *io, fh_inst *inst, unsigned repeat) noexcept
         void (*silence)(void *io, fh_inst *inst) noexcept
         void (*renew)(void *io, fh_inst *inst) noexcept
@@ -143,6 +146,9 @@ cdef void _release(void *io, fh_inst *inst) noexcept:
 cdef void _announce(void *io, fh_inst *inst, unsigned repeat) noexcept:
     (<VirtualNode>io).done.append(((<VirtualNode>io).clock, "announce", inst.slot, repeat))
 
+cdef void _hush(void *io, fh_inst *inst) noexcept:
+    (<VirtualNode>io).done.append(((<VirtualNode>io).clock, "hush", inst.slot, 0))
+
 cdef void _silence(void *io, fh_inst *inst) noexcept:
     (<VirtualNode>io).done.append(((<VirtualNode>io).clock, "silence", inst.slot, 0))
 
@@ -164,6 +170,7 @@ OPS.advert = _advert
 OPS.acquire = _acquire
 OPS.release = _release
 OPS.announce = _announce
+OPS.hush = _hush
 OPS.silence = _silence
 OPS.renew = _renew
 OPS.stopped = _stopped
@@ -221,7 +228,7 @@ cdef class VirtualNode:
             "stall_backup_prio": 0, "repeat": 5, "second_delay": 5_000_000_000, "lower_repeat": 5,
             "lower_second_delay": 5_000_000_000, "refresh": 0, "refresh_repeat": 1, "renew_int": 0,
             "repair_limit": 0, "repair_window": 60_000_000_000, "ifindex": 0, "track_primary": False,
-            "group": _NO_GROUP, "tracks": (),
+            "group": _NO_GROUP, "tracks": (), "linger": 20_000_000, "teach": False,
         }
         if unknown := set(options) - set(known):
             raise TypeError(f"unknown options: {sorted(unknown)}")
@@ -236,6 +243,8 @@ cdef class VirtualNode:
         c.fsm.lower_prio_no_advert = o["lower_prio_no_advert"]
         c.fsm.higher_prio_advert = o["higher_prio_advert"]
         c.fsm.graceful = o["graceful"]
+        c.fsm.linger = o["linger"]
+        c.announce.teach = o["teach"]
         c.fsm.stall_backup_prio = o["stall_backup_prio"]
         c.fsm.gated = o["group"] != _NO_GROUP
         c.announce.repeat = o["repeat"]

@@ -11,11 +11,11 @@ from .ask import answer, socket_option
 
 @click.command(name="drain")
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Even if no other router was heard.")
+@click.option("--force", is_flag=True, help="Leave even if nobody takes over.")
 @socket_option
 def command(name: str, force: bool, control_socket: Path) -> None:
     """Hand an instance over now, without losing a packet, and keep it away (state MAINT) until `undrain`."""
-    answer(control_socket, "drain", name=name, force=force)
+    answer(control_socket, "drain", timeout=90.0, name=name, force=force)
     click.echo(f"{name}: handed over; `fastha undrain {name}` lets it take part again")
 
 

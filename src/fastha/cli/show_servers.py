@@ -46,7 +46,7 @@ def _real(real: dict[str, Any]) -> str:
     text = f"  {real['name']:36} {real['state']:10} weight {real['weight']}"
     counters = real.get("counters") or {}
     text += f"  active {counters.get('active', 0)} inactive {counters.get('inactive', 0)}"
-    return text + (f"  {real["why"]}" if real.get("why") else "")
+    return text + (f"  {real['why']}" if real.get("why") else "")
 
 
 @click.group(name="server")

@@ -36,7 +36,9 @@ from fastha.net.tables import NameTables
 from fastha.telemetry.log import Sink, StreamSink, default_sinks
 from fastha.telemetry.recorder import TransitionRecorder
 from fastha.vrrp.manager import Manager
+from fastha.vrrp.planner import skew_ns
 from fastha.vrrp.records import Level, Note, Transition
+from fastha.vrrp.words import NOBODY_CAME
 
 from . import show, wants
 from .control import ControlError, ControlServer
@@ -521,14 +523,24 @@ class Daemon:
         return running
 
     async def _do_drain(self, arguments: dict[str, Any]) -> Any:
+        """Hands over without a gap; if nobody takes over, the address stays (unless forced)."""
         running = self._named(arguments)
-        if not arguments.get("force") and running.state == "MASTER" and not running.master_heard(self.engine):
-            raise ControlError(
-                f"{running.name}: no other router was heard lately, so the address could be left "
-                "without an owner; say --force to hand it over all the same"
-            )
-        self.manager.maintenance(running, True)
-        return {"instance": running.name, "state": "MAINT"}
+        was_master = running.state == "MASTER"
+        force = bool(arguments.get("force"))
+        self.manager.maintenance(running, True, leave=force)
+        patience = (skew_ns(running.conf, 1) + running.conf.advert_int_ns) / 1e9 + 2.0
+        deadline = time.monotonic() + patience
+        while was_master and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            if running.state == "FAULT":
+                break
+            if running.state == "MASTER" and running.cause == NOBODY_CAME:
+                self.manager.maintenance(running, False)
+                raise ControlError(
+                    f"{running.name}: nobody took over, so it goes on being master and nothing was lost; "
+                    "is the other router running? --force leaves all the same"
+                )
+        return {"instance": running.name, "state": running.shown_state, "successor": running.master}
 
     async def _do_undrain(self, arguments: dict[str, Any]) -> Any:
         running = self._named(arguments)

@@ -62,6 +62,7 @@ IFLA_VRF_TABLE = 1
 IFLA_MACVLAN_MODE = 1
 IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS = 1, 2
 IFLA_INET6_ADDR_GEN_MODE = 8
+IFLA_INET_CONF, IPV4_DEVCONF_ARP_IGNORE = 1, 19
 MACVLAN_MODE_PRIVATE = 1
 IPVLAN_MODE_L2 = 0
 IPVLAN_F_PRIVATE, IPVLAN_F_VEPA = 1, 2
@@ -89,6 +90,14 @@ def link_set(ifindex: int, *, up: bool) -> bytes:
     """Bring a device up or down, touching no other flag."""
     body = IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, IFF_UP if up else 0, IFF_UP)
     return message(RTM_NEWLINK, NLM_F_REQUEST, body)
+
+
+def link_set_arp_ignore(ifindex: int, value: int) -> bytes:
+    """Set a link's arp_ignore (ip-sysctl): 1 answers for addresses of the link only, 8 answers nothing."""
+    conf = nest(IFLA_INET_CONF, attr_u32(IPV4_DEVCONF_ARP_IGNORE, value), flag=False)
+    body = IFINFOMSG.pack(socket.AF_UNSPEC, 0, ifindex, 0, 0)
+    spec = nest(IFLA_AF_SPEC, nest(socket.AF_INET, conf, flag=False), flag=False)
+    return message(RTM_SETLINK, NLM_F_REQUEST, body + spec)
 
 
 def link_set_mac(ifindex: int, mac: bytes) -> bytes:

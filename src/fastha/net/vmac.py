@@ -128,7 +128,7 @@ def plan_objects(spec: DeviceSpec, link: Link) -> list[PlanObject]:
         PlanObject(
             kind=ObjectKind.LINK,
             key=("link", link.ifindex),
-            add=rtnl.link_set(link.ifindex, up=True),
+            add=rtnl.link_set_arp_ignore(link.ifindex, 1) + rtnl.link_set(link.ifindex, up=True),
             remove=rtnl.link_set(link.ifindex, up=False),
             family=socket.AF_UNSPEC,
             ifindex=link.ifindex,
@@ -140,6 +140,15 @@ def plan_objects(spec: DeviceSpec, link: Link) -> list[PlanObject]:
     if spec.own is not None:
         objects.append(_own_address(spec, link))
     return objects
+
+
+def hush(link: Link) -> bytes:
+    """Lets a device answer no more ARP, while its addresses go on receiving: what a master that hands over
+    does.
+
+    Its answers to the new master's gratuitous ARP would teach the switch the virtual MAC at the old port.
+    """
+    return rtnl.link_set_arp_ignore(link.ifindex, 8)
 
 
 def _own_address(spec: DeviceSpec, link: Link) -> PlanObject:

@@ -48,6 +48,7 @@ _TOLD = (
     | Fault.BFD
     | Fault.MAINTENANCE
     | Fault.CONFIG
+    | Fault.LEAVE
 )
 _TRACKED = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
 _PLANNED = Fault.NO_SOURCE | Fault.CONFIG
@@ -537,12 +538,17 @@ class Manager:
         running.told, running.delta = told, delta
         self.engine.told(running.slot, set_faults=told & _TOLD, clear_faults=_TOLD & ~told, delta=delta)
 
-    def maintenance(self, running: Running, on: bool) -> None:
-        """Hands an instance over and keeps it away, or lets it take part again."""
+    def maintenance(self, running: Running, on: bool, *, leave: bool = False) -> None:
+        """Hands an instance over and keeps it away, or lets it take part again.
+
+        Unless `leave`, a master to which no successor answers goes on being master (its cause then says
+        so), and is to
+        be taken out of maintenance again.
+        """
         if on:
-            self._tell(running, set_=Fault.MAINTENANCE)
+            self._tell(running, set_=Fault.MAINTENANCE | (Fault.LEAVE if leave else Fault(0)))
         else:
-            self._tell(running, clear=Fault.MAINTENANCE)
+            self._tell(running, clear=Fault.MAINTENANCE | Fault.LEAVE)
 
     # ---------------------------------------------------------------- the end
 

@@ -32,12 +32,24 @@ from fastha.net.filters import FilterAddress
 from fastha.net.links import Link, LinkTable
 from fastha.net.model_plan import ModelPlanner, PlanError
 from fastha.net.plan import ObjectKind, PlanObject, in_order
-from fastha.net.vmac import DeviceKind, DeviceSpec, configured_mac, device_name, link_local_for, virtual_mac
+from fastha.net.vmac import (
+    DeviceKind,
+    DeviceSpec,
+    configured_mac,
+    device_name,
+    hush,
+    link_local_for,
+    virtual_mac,
+)
 from fastha.net.vmac import plan_objects as device_objects
 
 GROUP4 = ipaddress.IPv4Address("224.0.0.18")
 GROUP6 = ipaddress.IPv6Address("ff02::12")
 SECOND = 1_000_000_000
+LINGER = 20_000_000
+"""How long after the successor's first advert the addresses still answer, nanoseconds: it sends that
+advert before it has
+them (keepalived announces them up to 5 ms later), and a packet in between must meet somebody."""
 _AUTH = {"none": 0, "pass": 1, "ah": 2}
 _HMAC = {"enforce": 1, "permissive": 2, "receive-only": 3}
 _IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
@@ -80,10 +92,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return bits
 
 
-def skew_ns(instance: VrrpInstance) -> int:
-    """Skew_Time at the base priority (RFC 9568 6.1, RFC 3768 6.1)."""
+def skew_ns(instance: VrrpInstance, priority: int | None = None) -> int:
+    """Skew_Time at a priority, the base one unless told (RFC 9568 6.1, RFC 3768 6.1)."""
     unit = SECOND if instance.version == 2 else instance.advert_int_ns
-    return (256 - instance.priority) * unit // 256
+    return (256 - (instance.priority if priority is None else priority)) * unit // 256
 
 
 def down_interval_ns(instance: VrrpInstance) -> int:
@@ -273,6 +285,7 @@ def plan_instance(
     if instance.unicast and not instance.unicast_peers and instance.unicast_fault_no_peer:
         troubles.append(Trouble(Fault.CONFIG, f"{instance.name}: the list of unicast peers is empty"))
     hmac = instance.auth_hmac
+    virtual_macs = any(d.link.kind == "macvlan" for d in devices.values())
     tracks = tuple(
         Track(
             ifindex=found.ifindex if (found := table.by_name(track.name)) is not None else 0,
@@ -336,6 +349,10 @@ def plan_instance(
         announce_lower_second_delay=garp.lower_prio_delay_ns,
         announce_refresh=garp.master_refresh_ns,
         announce_refresh_repeat=garp.master_refresh_repeat,
+        announce_teach=virtual_macs,
+        # the switch follows the virtual MAC to the successor's first advert: from then on nothing comes here
+        linger=0 if virtual_macs else LINGER,
+        hush=b"".join(hush(d.link) for d in devices.values() if d.link.kind == "macvlan"),
         renew_int=lifetime * SECOND // 2 if lifetime else 0,
         repair_limit=repair[0],
         repair_window=repair[1],

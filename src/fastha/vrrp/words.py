@@ -45,6 +45,10 @@ _REJECT_HINTS = {
 }
 
 
+NOBODY_CAME = "no successor heard"
+"""The cause of a hand-over that nobody answered."""
+
+
 def address_text(raw: bytes) -> str:
     """An event's address; empty when there is none."""
     if not any(raw):

@@ -76,9 +76,11 @@ typedef struct {
     uint32_t add_from, add_to;       /* all "add" messages, in order, contiguous */
     uint32_t remove_from, remove_to; /* all "remove" messages, in reverse order, contiguous */
     uint32_t renew_from, renew_to;   /* "add" messages of addresses with a lifetime */
+    uint32_t hush_from, hush_to;     /* at the begin of a hand-over: no more answers for the addresses */
     uint32_t drop_from,
         drop_to; /* on replacing: removes what the old configuration had and this one has not */
     bool announce_on_replace;
+    bool has_ipv6; /* some announced address is IPv6 */
 } fh_ei_conf;
 #define FH_NO_SOCK UINT32_MAX
 
@@ -115,6 +117,7 @@ typedef struct fh_ei {
     fh_ns plan_done;
     fh_ns first_said;
     fh_ns trouble_told[4]; /* rate limits of events: sending, netlink, lower master, refused packets */
+    fh_ns hold_until;      /* announcements wait until the kernel answers for the address (IPv6) */
     fh_ns odd_at, claim_told;
     uint16_t odd_told; /* oddities of the last accepted advert, told when they change */
     uint16_t trouble_count;

@@ -18,7 +18,7 @@
 #define FH_HOUSEKEEPING_BUSY (250 * FH_NS_PER_MSEC) /* while a shield is up */
 
 /* What of an instance's plan is to be played; RELEASE wins over what was queued before it. */
-enum { FH_PLAN_NONE, FH_PLAN_RENEW, FH_PLAN_ACQUIRE, FH_PLAN_RELEASE };
+enum { FH_PLAN_NONE, FH_PLAN_RENEW, FH_PLAN_HUSH, FH_PLAN_ACQUIRE, FH_PLAN_RELEASE };
 
 typedef struct {
     fh_ei *first, *last;

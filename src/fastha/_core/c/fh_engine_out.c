@@ -6,6 +6,9 @@
 #include <linux/netlink.h>
 #include <time.h>
 
+/* The kernel makes a new IPv6 address work from a work queue, up to a millisecond after it has taken it; who
+ * is moved here before that meets nobody. */
+#define IPV6_SETTLE (2 * FH_NS_PER_MSEC)
 #define TELL_INT (10 * FH_NS_PER_SEC) /* the same trouble of the same instance is told this often at most */
 
 static void push(fh_queue *q, fh_ei *ei, fh_ei **link) {
@@ -327,6 +330,10 @@ static void plan_range(const fh_ei *ei, uint32_t *from, uint32_t *to) {
         *from = c->remove_from;
         *to = c->remove_to;
         break;
+    case FH_PLAN_HUSH:
+        *from = c->hush_from;
+        *to = c->hush_to;
+        break;
     case FH_PLAN_RENEW:
         *from = c->renew_from;
         *to = c->renew_to;
@@ -365,6 +372,7 @@ static void play_plans(fh_engine *e) {
         ei = e->plan_owner[i];
         if (ei->plan_wanted == FH_PLAN_ACQUIRE && ei->plan_done == 0) {
             ei->plan_done = now;
+            if (ei->conf->has_ipv6) ei->hold_until = now + IPV6_SETTLE;
             if (ei->conf->announcements == 0 && ei->timeline_open) timeline(e, ei);
         }
         ei->plan_wanted = FH_PLAN_NONE;
@@ -389,6 +397,12 @@ static void io_release(void *io, fh_inst *inst) {
     fh_count(&ei->stat[FH_STAT_RELEASE_MASTER], 1);
     ei->timeline_open = false;
     fh_engine_queue_plan(e, ei, FH_PLAN_RELEASE);
+}
+
+static void io_hush(void *io, fh_inst *inst) {
+    fh_ei *ei = fh_ei_of(inst);
+
+    if (ei->conf->hush_to > ei->conf->hush_from) fh_engine_queue_plan(io, ei, FH_PLAN_HUSH);
 }
 
 static void io_renew(void *io, fh_inst *inst) {
@@ -442,8 +456,8 @@ static void play_announcements(fh_engine *e) {
         fh_ei *ei = q->first;
         if (ei == NULL || ei == held || (q == &e->say_first && ei->plan_queued)) break;
         bool first_round = q == &e->say_first;
-        fh_ns wait = 0;
-        if (ei->say_left != 0) {
+        fh_ns wait = ei->hold_until > now ? ei->hold_until : 0;
+        if (ei->say_left != 0 && wait == 0) {
             while (ei->say_place < ei->conf->announcements && e->tx_frames.count < FH_TX_BATCH) {
                 const fh_announcement *a = &ei->conf->announcement[ei->say_place];
                 wait = paced(e, a, now);
@@ -530,6 +544,7 @@ const fh_node_io fh_engine_io = {
     .release = io_release,
     .announce = io_announce,
     .silence = io_silence,
+    .hush = io_hush,
     .renew = io_renew,
     .stopped = io_stopped,
     .event = io_event,

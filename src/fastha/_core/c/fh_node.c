@@ -1,5 +1,8 @@
 #include "fh_node.h"
 
+static const fh_ns teach_after[] = {5 * FH_NS_PER_MSEC, 20 * FH_NS_PER_MSEC, 60 * FH_NS_PER_MSEC};
+#define TEACHINGS (sizeof(teach_after) / sizeof(teach_after[0]))
+
 enum { KIND_PROTO, KIND_SECOND, KIND_REFRESH, KIND_RENEW, KIND_REPAIR, KIND_LINK };
 
 static void apply(fh_node *n, fh_inst *inst, uint8_t event, uint8_t arg, const fh_vrrp_heard *heard,
@@ -49,9 +52,8 @@ static void group_yield(fh_node *n, fh_group *g, const fh_inst *first, fh_ns now
 
 /* ------------------------------------------------------------------ faults and priority */
 
-/* Are all faults of an instance, and of those it stands with, of the kind that lets it leave without a gap?
- */
-static bool planned(const fh_node *n, const fh_inst *inst) {
+/* How an instance leaves, by its faults and those of the group that it stands with. */
+static uint8_t way_out(const fh_node *n, const fh_inst *inst) {
     const fh_group *g = group_of(n, inst);
     uint32_t own = inst->faults & ~(uint32_t)FH_FAULT_GROUP;
 
@@ -60,7 +62,8 @@ static bool planned(const fh_node *n, const fh_inst *inst) {
             const fh_inst *m = member(n, g, i);
             if (m != NULL) own |= m->faults & ~(uint32_t)FH_FAULT_GROUP;
         }
-    return own != 0 && (own & ~(uint32_t)FH_FAULT_PLANNED) == 0;
+    if (own == 0 || (own & ~(uint32_t)FH_FAULT_PLANNED) != 0) return FH_VRRP_LEAVE_NOW;
+    return own == FH_FAULT_MAINTENANCE && g == NULL ? FH_VRRP_LEAVE_TO_SOMEBODY : FH_VRRP_LEAVE_GRACEFULLY;
 }
 
 static void change_faults(fh_node *n, fh_inst *inst, uint32_t faults, fh_ns now) {
@@ -74,7 +77,7 @@ static void change_faults(fh_node *n, fh_inst *inst, uint32_t faults, fh_ns now)
     if (faults == 0)
         apply(n, inst, FH_VRRP_EV_STARTUP, 0, NULL, 0, now);
     else if (inst->fsm.state != FH_VRRP_FAULT)
-        apply(n, inst, FH_VRRP_EV_FAULT, planned(n, inst), NULL, 0, now);
+        apply(n, inst, FH_VRRP_EV_FAULT, way_out(n, inst), NULL, 0, now);
 }
 
 /* What keeps an instance's whole group from running. Not having been started yet is no such thing: a group
@@ -151,10 +154,13 @@ static void perform(fh_node *n, fh_inst *inst, const fh_vrrp_actions *a, const f
     if (a->bits & FH_VRRP_DO_ACQUIRE) {
         n->ops->acquire(n->io, inst);
         n->ops->announce(n->io, inst, c->announce.repeat);
+        inst->taught = c->announce.teach ? 0 : (uint8_t)TEACHINGS;
         second_round(n, inst, c->announce.second_delay, c->announce.repeat, now);
+        if (c->announce.teach) fh_timer_set(&n->timers, &inst->t_second, now + teach_after[0]);
         if (c->announce.refresh != 0) fh_timer_set(&n->timers, &inst->t_refresh, now + c->announce.refresh);
         if (c->renew_int != 0) fh_timer_set(&n->timers, &inst->t_renew, now + c->renew_int);
     }
+    if (a->bits & FH_VRRP_DO_HUSH) n->ops->hush(n->io, inst);
     if (a->bits & FH_VRRP_DO_RELEASE) {
         stop_announcing(n, inst);
         n->ops->release(n->io, inst);
@@ -490,7 +496,16 @@ static void run_inst_timer(fh_node *n, fh_inst *inst, uint16_t kind, fh_ns was, 
         apply(n, inst, FH_VRRP_EV_TIMER, 0, NULL, 0, now);
         break;
     case KIND_SECOND:
-        if (inst->fsm.state == FH_VRRP_MASTER) n->ops->announce(n->io, inst, inst->second_repeat);
+        if (inst->fsm.state != FH_VRRP_MASTER) break;
+        if (inst->taught < TEACHINGS) {
+            n->ops->announce(n->io, inst, 1);
+            if (++inst->taught < TEACHINGS)
+                fh_timer_set(&n->timers, &inst->t_second, inst->decided + teach_after[inst->taught]);
+            else
+                second_round(n, inst, c->second_delay, c->repeat, inst->decided);
+            break;
+        }
+        n->ops->announce(n->io, inst, inst->second_repeat);
         break;
     case KIND_REFRESH:
         if (inst->fsm.state == FH_VRRP_MASTER && c->refresh != 0) {

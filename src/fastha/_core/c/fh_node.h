@@ -28,10 +28,11 @@ enum fh_fault {
     FH_FAULT_MAINTENANCE = 1 << 14, /* drained by the operator: handed over gracefully */
     FH_FAULT_CONFIG = 1 << 15,      /* something it needs cannot be made (VMAC, peer list) */
 };
+#define FH_FAULT_LEAVE (1 << 16) /* with maintenance: leave even if nobody takes over */
 #define FH_FAULT_ENGINE                                                                                      \
     (FH_FAULT_LINK | FH_FAULT_TRACK_LINK | FH_FAULT_GROUP | FH_FAULT_REPAIRS | FH_FAULT_MAIN)
 /* Faults under which the way out is known to work: leave without a gap. */
-#define FH_FAULT_PLANNED (FH_FAULT_MAINTENANCE | FH_FAULT_MAIN)
+#define FH_FAULT_PLANNED (FH_FAULT_MAINTENANCE | FH_FAULT_MAIN | FH_FAULT_LEAVE)
 
 enum fh_event_type {
     FH_EVENT_STATE =
@@ -88,6 +89,8 @@ typedef struct {
     uint8_t repeat;           /* per address and round */
     uint8_t lower_repeat;     /* 0: none */
     uint8_t refresh_repeat;
+    bool teach; /* a virtual MAC moves: repeat after 5, 20 and 60 ms, for switches that were taught otherwise
+                   meanwhile */
 } fh_announce_conf;
 
 /* What the node itself needs to know of an instance's configuration. The engine's and the simulator's own
@@ -126,6 +129,7 @@ typedef struct fh_inst {
     int16_t link_delta; /* from tracked interfaces */
     uint16_t repairs;   /* within the window */
     uint8_t second_repeat;
+    uint8_t taught; /* early repetitions of the announcement done (virtual MAC) */
     bool stopping;
     uint8_t shown_state; /* last state told in an event */
 } fh_inst;
@@ -152,6 +156,7 @@ typedef struct {
     void (*advert)(void *io, fh_inst *inst, uint8_t priority);
     void (*acquire)(void *io, fh_inst *inst);
     void (*release)(void *io, fh_inst *inst);
+    void (*hush)(void *io, fh_inst *inst); /* keep the addresses, but answer no questions for them */
     void (*announce)(void *io, fh_inst *inst, unsigned repeat);
     void (*silence)(void *io, fh_inst *inst); /* drop announcements not yet sent */
     void (*renew)(void *io, fh_inst *inst);   /* refresh the lifetime of the addresses */

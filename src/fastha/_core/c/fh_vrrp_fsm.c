@@ -4,11 +4,6 @@
  * always late must not leave an address without a master for ever. */
 #define MAX_LISTENS 3
 
-/* In a graceful hand-over: how long after the successor's first advert the addresses still answer. It sends
- * that advert before it has them (keepalived announces them up to 5 ms later); a packet in between must meet
- * somebody. */
-#define LINGER (20 * FH_NS_PER_MSEC)
-
 static const char *const state_names[FH_VRRP_STATES] = {"INIT", "BACKUP", "MASTER", "FAULT", "HANDOVER"};
 
 static const char *const cause_names[FH_VRRP_CAUSES] = {
@@ -166,6 +161,8 @@ static void leave(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
              * come. Until it is heard the addresses go on answering: a planned hand-over loses nothing. */
             set_state(v, a, FH_VRRP_HANDOVER, cause);
             v->last_heard = 0;
+            v->return_alone = false;
+            a->bits |= FH_VRRP_DO_HUSH;
             v->after_handover = to_fault;
             set_timer(v, a, now + fh_vrrp_skew(p, 1, p->adver_int) + p->adver_int);
             return;
@@ -229,6 +226,12 @@ static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
         return;
     }
     case FH_VRRP_HANDOVER:
+        if (v->last_heard == 0 && v->return_alone) {
+            set_state(v, a, FH_VRRP_MASTER, FH_VRRP_WHY_NO_SUCCESSOR);
+            a->bits |= FH_VRRP_DO_ACQUIRE; /* it has everything still; this ends the hush and announces */
+            advert(p, v, a, now);
+            return;
+        }
         end_handover(v, a, v->last_heard != 0 ? FH_VRRP_WHY_SUCCESSOR : FH_VRRP_WHY_NO_SUCCESSOR);
         return;
     default:
@@ -334,8 +337,9 @@ fh_vrrp_actions fh_vrrp_step(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_
         leave(p, v, &a, in->now, false, p->graceful && !in->arg, FH_VRRP_WHY_SHUTDOWN);
         break;
     case FH_VRRP_EV_FAULT:
-        leave(p, v, &a, in->now, true, p->graceful && in->arg,
-              in->arg ? FH_VRRP_WHY_MAINTENANCE : FH_VRRP_WHY_FAULT);
+        leave(p, v, &a, in->now, true, p->graceful && in->arg != FH_VRRP_LEAVE_NOW,
+              in->arg != FH_VRRP_LEAVE_NOW ? FH_VRRP_WHY_MAINTENANCE : FH_VRRP_WHY_FAULT);
+        if (v->state == FH_VRRP_HANDOVER) v->return_alone = in->arg == FH_VRRP_LEAVE_TO_SOMEBODY;
         break;
     case FH_VRRP_EV_TIMER:
         timer(p, v, &a, in->now);
@@ -350,7 +354,7 @@ fh_vrrp_actions fh_vrrp_step(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_
             v->last_heard = in->rx_time;
             v->master_src = in->advert->src;
             v->master_priority = in->advert->priority;
-            set_timer(v, &a, in->now + LINGER);
+            set_timer(v, &a, in->now + p->linger);
         }
         break;
     case FH_VRRP_EV_PRIORITY:

@@ -36,8 +36,10 @@ typedef struct {
     bool preempt;
     bool lower_prio_no_advert; /* do not answer a lower master's advert (RFC 3768, 5798 and strict mode) */
     bool higher_prio_advert;   /* one last advert before yielding to a higher master */
-    bool graceful;             /* a planned hand-over goes on answering until the successor is heard */
-    bool gated;                /* in a sync group: ask before becoming master */
+    fh_ns linger;  /* graceful: how long after the successor's first advert the addresses still answer; see
+                      LINGER */
+    bool graceful; /* a planned hand-over goes on answering until the successor is heard */
+    bool gated;    /* in a sync group: ask before becoming master */
     uint8_t stall_backup_prio; /* keepalived's timer_expired_backup: patience is reckoned for this peer
                                   priority */
 } fh_vrrp_params;
@@ -57,7 +59,8 @@ typedef struct {
     uint8_t state;      /* enum fh_vrrp_state */
     uint8_t priority;   /* effective priority, 1-254, or 255 for an owner */
     uint8_t master_priority;
-    bool wants_master;   /* gated: our down timer ran out, the group decides */
+    bool wants_master; /* gated: our down timer ran out, the group decides */
+    bool return_alone; /* HANDOVER: nobody came, so be master again rather than leave the address to nobody */
     bool after_handover; /* HANDOVER ends in FAULT (true) or INIT (false) */
     uint8_t listens;     /* times in a row that lateness made us listen again */
 } fh_vrrp;
@@ -65,7 +68,7 @@ typedef struct {
 enum fh_vrrp_event {
     FH_VRRP_EV_STARTUP,  /* all is in place: leave INIT or FAULT */
     FH_VRRP_EV_SHUTDOWN, /* administrative stop; arg: true = immediate, no graceful hand-over */
-    FH_VRRP_EV_FAULT,    /* cannot do its duty; arg: true = planned (maintenance): hand over gracefully */
+    FH_VRRP_EV_FAULT,    /* cannot do its duty; arg: FH_VRRP_LEAVE_* */
     FH_VRRP_EV_TIMER,    /* the deadline in timer has passed and the receive queues are drained */
     FH_VRRP_EV_ADVERT,
     FH_VRRP_EV_PRIORITY,     /* effective priority changed; arg: the new one */
@@ -73,6 +76,13 @@ enum fh_vrrp_event {
     FH_VRRP_EV_GROUP_BACKUP, /* another member yielded */
     FH_VRRP_EV_TAKEOVER,     /* the path to the master is known dead (BFD): do not wait for the timer */
     FH_VRRP_EV_RELEARN,      /* parameters were replaced while running */
+};
+
+/* How a fault makes a master leave. */
+enum {
+    FH_VRRP_LEAVE_NOW,
+    FH_VRRP_LEAVE_GRACEFULLY,
+    FH_VRRP_LEAVE_TO_SOMEBODY /* gracefully, and only if somebody comes */
 };
 
 /* An advert that passed every receive check. */
@@ -111,6 +121,8 @@ enum fh_vrrp_action {
     FH_VRRP_DO_DUPLICATE = 1 << 13,    /* our own address sent an advert: loop or duplicate address */
     FH_VRRP_DO_NEW_MASTER = 1 << 14,   /* while backup, another router is master now */
     FH_VRRP_DO_PREEMPT_WAIT = 1 << 15, /* preempt_delay started */
+    FH_VRRP_DO_HUSH =
+        1 << 16, /* hand-over begins: go on receiving, but answer no more questions for the address */
 };
 
 /* Why a transition happened, for the timeline. */
