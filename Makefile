@@ -15,6 +15,7 @@ $(STAMP): $(CORE)
 	@echo "installing what fastha needs and compiling its core"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade "pip>=23" "setuptools>=77" wheel "Cython>=3.0.10"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[checks,metrics,mail,test,lint]"
+	@$(BIN)/python -m compileall -q src/fastha >/dev/null
 	@touch $@
 
 demo: build
