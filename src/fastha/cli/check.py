@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     help="Say who is master after each failure, and find settings that can never work. "
     "Give the files of all routers that share the addresses.",
 )
+@click.option(
+    "--machine", is_flag=True, help="Look at this machine, too: programs, their safety, interfaces, files."
+)
 def command(
-    files: tuple[Path, ...], config_id: str | None, as_json: bool, strict: bool, explain: bool
+    files: tuple[Path, ...],
+    config_id: str | None,
+    as_json: bool,
+    strict: bool,
+    explain: bool,
+    machine: bool,
 ) -> None:
     """Check configuration FILES.
 
@@ -39,13 +47,18 @@ def command(
     models: list[tuple[str, Config]] = []
     for file in files:
         result = config.load(file, config_id=config_id)
-        worst = max(worst, _severity(result.diagnostics, strict=strict))
+        diagnostics = result.diagnostics
         if result.config is not None:
             models.append((str(file), result.config))
+            if machine:
+                from fastha.daemon.preflight import preflight  # noqa: PLC0415  (only when asked)
+
+                diagnostics += preflight(result.config, str(file))
+        worst = max(worst, _severity(diagnostics, strict=strict))
         if as_json:
-            click.echo(_json(file=str(file), ok=result.ok, diagnostics=result.diagnostics))
+            click.echo(_json(file=str(file), ok=result.ok, diagnostics=diagnostics))
         else:
-            _print(file, result.config, result.diagnostics)
+            _print(file, result.config, diagnostics)
     if explain and models:
         found, virtual = _explained(models)
         worst = max(worst, min(1, _severity(found, strict=strict)))

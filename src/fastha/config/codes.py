@@ -219,6 +219,27 @@ PAGES: dict[str, Page] = {
         "anybody on the link.",
         "Use unicast peers with check_unicast_src, or auth_hmac.",
     ),
+    "FH0401": Page(
+        "A script, hook or check does not exist here, may not be executed by its user, or is refused by "
+        "enable_script_security because somebody other than root could change it. The daemon goes on "
+        "without it: a script that does not run notices nothing.",
+        "Look at path, owner and mode of the file and of every directory above it, and at script_user.",
+    ),
+    "FH0402": Page(
+        "A program would run as root although somebody else can change it, or something else about it is "
+        "odd. It runs.",
+        "Say enable_script_security after the files and directories belong to root alone, or run it as "
+        "another user.",
+    ),
+    "FH0403": Page(
+        "The interface does not exist on this machine now. fastha starts all the same and the instance is "
+        "in FAULT until it comes.",
+        "Correct the name, unless the interface comes later.",
+    ),
+    "FH0404": Page(
+        "A certificate, key or FIFO's directory is missing or cannot be read by whoever runs the check.",
+        "Create it, or correct the path.",
+    ),
 }
 
 

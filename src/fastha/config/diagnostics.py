@@ -62,6 +62,10 @@ CODES: dict[str, str] = {
     "FH0311": "A failure is noticed late.",
     "FH0312": "Nothing is tracked.",
     "FH0313": "A password that protects nothing.",
+    "FH0401": "A program that may not or cannot run here.",
+    "FH0402": "A program that runs, but not safely.",
+    "FH0403": "An interface that is not here.",
+    "FH0404": "A file or directory that is not here.",
 }
 
 

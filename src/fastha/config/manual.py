@@ -78,7 +78,8 @@ def diagnostics_page() -> str:
         _NOTICE,
         "Every problem that `fastha check` and the daemon report has a code, which stays the same over "
         "versions. FH00 are about files, FH01 about words and values, FH02 about the whole configuration, "
-        "FH03 about what the settings do (`fastha check --explain`). "
+        "FH03 about what the settings do (`fastha check --explain`), FH04 about this machine "
+        "(`fastha check --machine`). "
         "An error stops the daemon, or refuses a reload; a warning does not.\n",
     ]
     for code, meaning in CODES.items():
