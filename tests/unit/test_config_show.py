@@ -32,9 +32,6 @@ def everything() -> Config:
 NOT_WRITABLE = {
     "Firewall.ipsets": "fastha needs none",
     "VrrpInstance.debug": "no effect in keepalived either",
-    "VrrpInstance.vrf": "not built",
-    "Garp.extra_if_ns": "not built",
-    "Garp.extra_if_all": "not built",
 }
 
 

@@ -19,5 +19,7 @@ def command(check: bool, control_socket: Path, as_json: bool) -> None:
     if as_json:
         print_json(data)
         return
+    if check and data["changes"] != ["nothing changes"]:
+        click.echo("a reload would do this:")
     for line in data["changes"]:
-        click.echo(("would: " if check else "") + line)
+        click.echo(line)

@@ -204,7 +204,8 @@ def _place(address: Any, port: int) -> str:
 def server_name(server: VirtualServer) -> str:
     """A virtual server as an operator calls it: `192.0.2.1:80 TCP`, `fwmark 5 inet`, `group NAME TCP`."""
     if server.group is not None:
-        return f"group {server.group.name} {server.protocol}"
+        again = f" ({server.group_use + 1})" if server.group_use else ""
+        return f"group {server.group.name} {server.protocol}{again}"
     if server.fwmark:
         return f"fwmark {server.fwmark} {'inet6' if server.family == 10 else 'inet'}"
     return f"{_place(server.address, server.port)} {server.protocol}"
