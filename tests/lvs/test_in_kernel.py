@@ -1,35 +1,56 @@
-"""Runs each `guest_*.py` of this directory in a kernel with IPVS."""
+"""Runs each `guest_*.py` of this directory in a kernel with IPVS, two kernels at a time."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+GUESTS = sorted(path.stem for path in HERE.glob("guest_*.py"))
 
 
-@pytest.mark.uml
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("guest", sorted(path.stem for path in HERE.glob("guest_*.py")))
-def test_in_kernel(guest: str, tmp_path: Path) -> None:
-    done = subprocess.run(
+def run_guest(guest: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [
-            str(ROOT / "tests/uml/run"), "--timeout", "220", "--log", str(tmp_path / "kernel.log"), "--",
+            str(ROOT / "tests/uml/run"), "--timeout", "270", "--log", str(folder / f"{guest}.log"), "--",
             sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q", "--timeout=120",
             "-x", "-o", "python_files=guest_*.py", f"tests/lvs/{guest}.py",
         ],
         cwd=ROOT,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_XDIST_WORKER": ""},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kernels(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """Those of the guests that were asked for, under way."""
+    folder = tmp_path_factory.mktemp("kernels")
+    asked = {item.callspec.params["guest"] for item in request.session.items if hasattr(item, "callspec")
+             and "guest" in item.callspec.params}  # fmt: skip
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        running = {guest: pool.submit(run_guest, guest, folder) for guest in GUESTS if guest in asked}
+        yield running
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.uml
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("guest", GUESTS)
+def test_in_kernel(guest: str, kernels: dict[str, Future[subprocess.CompletedProcess[str]]]) -> None:
+    done = kernels[guest].result()
     print(done.stdout[-6000:])
     assert done.returncode == 0, (
         f"{guest}: exit {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-2000:]}"

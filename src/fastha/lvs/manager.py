@@ -17,7 +17,15 @@ from pathlib import Path
 
 from fastha._core.probe import Probes
 from fastha.config.model_base import Command, IPAddress
-from fastha.config.model_lvs import AnyChecker, BfdCheck, Checker, FileCheck, LvsConfig, MiscCheck
+from fastha.config.model_lvs import (
+    AnyChecker,
+    BfdCheck,
+    Checker,
+    FileCheck,
+    LvsConfig,
+    MiscCheck,
+    NetworkChecker,
+)
 from fastha.lvs.checkers.base import Check, Env, Result, without_place
 from fastha.lvs.checkers.make import make_check, weight_matters
 from fastha.lvs.checkers.passive import BfdChecker, FileChecker, PassiveCheck
@@ -314,6 +322,11 @@ class LvsManager:
             self._start_monitor(monitor, now)
 
     def _make_monitor(self, slot: Slot, server: RealState) -> Monitor:
+        if isinstance(slot.checker, NetworkChecker) and slot.checker.via_data_path:
+            self._say(
+                "warning",
+                f"fastha_data_path of {server.name} is not built yet: its own address is asked instead",
+            )
         check = self._refused(slot.checker, server) or make_check(slot.checker, self._env, server.conf.weight)
         monitor = Monitor(slot.checker, check, slot.up, self._verdict, self._scheduler)
         monitor.delta, monitor.reason = slot.delta, slot.reason

@@ -11,4 +11,4 @@ class TcpChecker(SocketCheck):
     connect_only = True
 
     def connected(self) -> None:
-        self.succeed()
+        self.succeed("connected")
