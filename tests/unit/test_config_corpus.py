@@ -1,7 +1,8 @@
 """Real configurations from many hands: fastha's verdict is keepalived's, or the difference has a reason here.
 
 `tests/data/corpus/index.tsv` holds what keepalived 2.2.7 and 2.4.3+ say of each file on a machine that has
-every interface, script and user: clean, complaints (it goes on without what it complains of), or refused (it ends).
+every interface, script and user: clean, complaints (it goes on without what it complains of), or refused (it
+ends).
 """
 
 from __future__ import annotations

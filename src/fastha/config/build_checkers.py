@@ -332,7 +332,7 @@ class CheckerBuilder:
         for name in ("regex_no_match", "regex_options", "regex_min_offset", "regex_max_offset"):
             if regex is None and block.has(name):
                 where = block.where(name) or statement
-                reader.warn(where, "FH0203", f"{name} has no effect without regex")
+                reader.note(where, "FH0203", f"{name} has no effect without regex")
         return HttpUrl(
             path=path,
             digest=digest.lower() if digest is not None else None,

@@ -28,6 +28,7 @@ MAX_EXPAND_DEPTH = 64
 MAX_REPETITIONS = 1 << 18
 MAX_PRODUCED = 1 << 25
 LINE_COST = 100  # what a line costs beside its text: the bound is on memory
+_BOM = b"\xef\xbb\xbf"
 _INCLUDE = re.compile(r"\s*(include[rmwba]?)\s+(.+?)\s*$")
 _DEFINE = re.compile(r"\s*\$([A-Za-z_][A-Za-z0-9_]*)=(.*)$", re.DOTALL)
 _CONDITION = re.compile(r"\s*@(\^?)([^\s]+)(?:\s+(.*))?$", re.DOTALL)
@@ -107,7 +108,13 @@ class Source:
         except OSError as error:
             self._reporter.add(unreadable, "FH0001", f"{path}: {error.strerror}", where)
             return None
-        return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+        if raw.startswith(_BOM):
+            text = (
+                "the file begins with a byte order mark, which keepalived takes for a keyword; it is skipped"
+            )
+            self._reporter.add("warning", "FH0006", text, Span(path, 1))
+            raw = raw.removeprefix(_BOM)
+        return raw.decode("utf-8", "surrogateescape")
 
     def _text(self, text: str, path: str) -> Iterator[Line]:
         skipping = False  # inside a definition of several lines that a condition leaves out
