@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import random
+import re
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, cast
 
 import fastha
 from bench.daemons import DAEMONS
-from bench.model import Result, Scenario, Size, statistic
+from bench.model import Result, Scenario, Size, kept, statistic
 from bench.report import write_report
 from bench.scenarios import NAMES
 from fastha.lab import LabError
@@ -63,6 +64,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def pretty(data: dict[str, Any]) -> str:
+    """JSON for people and for version control: indented, but each list of numbers on one line."""
+    text = json.dumps(data, indent=1)
+    return re.sub(r"\[[-\d.,eE\s]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+
 def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> dict[str, Any]:
     """All cases of a scenario, daemons in a new random order at each repeat; the data of its part of the
     report."""
@@ -96,7 +103,7 @@ def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> di
                     "name": case.name,
                     "parameters": case.parameters,
                     "daemons": {
-                        each: {"samples": results[each].samples, "failures": results[each].failures}
+                        each: {"metrics": kept(results[each].samples), "failures": results[each].failures}
                         for each in case.daemons
                         if each in results
                     },
@@ -144,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
             **run_scenario(name, size, given.daemon, given.case),
         }
         failed |= any(d["failures"] for case in data["cases"] for d in case["daemons"].values())
-        (out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+        (out / f"{name}.json").write_text(pretty(data))
     write_report(out, report)
     print(f"wrote {report}")
     return 1 if failed else 0

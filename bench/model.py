@@ -77,6 +77,33 @@ class Result:
             self.samples.setdefault(key, []).extend(values)
 
 
+KEPT = 500
+"""Samples kept of one metric in the files; of more, an even choice of the ordered ones, with the extremes."""
+STATISTICS = ("min", "p50", "p99", "max", "sum")
+
+
+def thinned(values: Sequence[float], most: int = KEPT) -> list[float]:
+    """At most so many of the samples: evenly chosen of the ordered ones, always with both extremes."""
+    if len(values) <= most:
+        return list(values)
+    ordered = sorted(values)
+    step = (len(ordered) - 1) / (most - 1)
+    return [ordered[round(index * step)] for index in range(most)]
+
+
+def kept(samples: dict[str, list[float]]) -> dict[str, Any]:
+    """What is written to a file: of each metric how many samples there were, their statistics, and a
+    choice of them."""
+    return {
+        key: {
+            "n": len(values),
+            **{which: statistic(values, which) for which in STATISTICS},
+            "samples": [round(value, 4) for value in thinned(values)],
+        }
+        for key, values in samples.items()
+    }
+
+
 def statistic(values: Sequence[float], which: str) -> float | None:
     """``min``, ``max``, ``sum``, or a percentile as ``p50``; None of no values."""
     if not values:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from bench.model import statistic
+from bench.model import statistic, thinned
 
 _COLOURS = {
     "fastha": "#0b6e4f",
@@ -65,7 +65,9 @@ def strips(
             place = f'x="{_LEFT - 10}" y="{y:.1f}" text-anchor="end"'
             out.append(f'<text {place} fill="{colour}">{escape(daemon)}</text>')
             out.append(f'<g fill="{colour}" fill-opacity="0.35">')
-            out += [f'<circle cx="{x(value):.1f}" cy="{y - 4:.0f}" r="2.5"/>' for value in _chosen(samples)]
+            out += [
+                f'<circle cx="{x(value):.1f}" cy="{y - 4:.0f}" r="2.5"/>' for value in thinned(samples, _MOST)
+            ]
             out.append("</g>")
             if (middle := statistic(samples, "p50")) is not None:
                 at = x(middle)
@@ -77,11 +79,3 @@ def strips(
     out.append("</svg>")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join(out) + "\n")
-
-
-def _chosen(samples: Sequence[float]) -> list[float]:
-    ordered = sorted(samples)
-    if len(ordered) <= _MOST:
-        return ordered
-    step = (len(ordered) - 1) / (_MOST - 1)
-    return [ordered[round(index * step)] for index in range(_MOST)]

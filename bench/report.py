@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, cast
 
-from bench.model import Goal, Scenario, statistic
+from bench.model import Goal, Scenario
 from bench.plot import strips
 from bench.scenarios import NAMES
 
@@ -67,9 +67,9 @@ def _section(name: str, data: dict[str, Any], target: Path) -> str:
             (
                 case["name"],
                 {
-                    d: r["samples"][metric.key]
-                    for d, r in case["daemons"].items()
-                    if metric.key in r["samples"]
+                    daemon: result["metrics"][metric.key]["samples"]
+                    for daemon, result in case["daemons"].items()
+                    if metric.key in result["metrics"]
                 },
             )
             for case in data["cases"]
@@ -85,21 +85,27 @@ def _section(name: str, data: dict[str, Any], target: Path) -> str:
 
 
 def _row(scenario: Scenario, case: dict[str, Any], daemon: str, result: dict[str, Any]) -> list[str]:
-    samples = result["samples"]
-    count = max((len(values) for values in samples.values()), default=0)
+    metrics = result["metrics"]
+    count = max((values["n"] for values in metrics.values()), default=0)
     row = [
         case["name"],
         daemon,
         str(count) + (f" ({len(result['failures'])} failed)" if result["failures"] else ""),
     ]
     for metric in scenario.METRICS:
-        values = samples.get(metric.key, [])
-        row.append(" / ".join(_number(statistic(values, which), metric.digits) for which in metric.show))
+        values = metrics.get(metric.key, {})
+        row.append(" / ".join(_number(values.get(which), metric.digits) for which in metric.show))
     first = scenario.METRICS[0].key
-    mine = statistic(samples.get(first, []), "p50")
-    theirs = statistic(case["daemons"].get("keepalived", {}).get("samples", {}).get(first, []), "p50")
+    mine = _statistic(case, "fastha", first, "p50")
+    theirs = _statistic(case, "keepalived", first, "p50")
     row.append(_number(mine / theirs, 3) if daemon == "fastha" and mine is not None and theirs else "")
     return row
+
+
+def _statistic(case: dict[str, Any], daemon: str, metric: str, which: str) -> float | None:
+    """A statistic that was kept; None if this was not measured."""
+    found: float | None = case["daemons"].get(daemon, {}).get("metrics", {}).get(metric, {}).get(which)
+    return found
 
 
 def _goal(goal: Goal, cases: list[dict[str, Any]]) -> list[str]:
@@ -107,12 +113,8 @@ def _goal(goal: Goal, cases: list[dict[str, Any]]) -> list[str]:
     for case in cases:
         if goal.cases and case["name"] not in goal.cases:
             continue
-        mine = statistic(
-            case["daemons"].get("fastha", {}).get("samples", {}).get(goal.metric, []), goal.statistic
-        )
-        theirs = statistic(
-            case["daemons"].get(goal.against, {}).get("samples", {}).get(goal.metric, []), goal.statistic
-        )
+        mine = _statistic(case, "fastha", goal.metric, goal.statistic)
+        theirs = _statistic(case, goal.against, goal.metric, goal.statistic)
         if mine is None or (theirs is None and goal.factor != 0):
             continue
         limit = goal.factor * (theirs or 0.0) + goal.plus

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.__main__ import pretty
 from bench.daemons import DAEMONS, Vrrp, bare_text, frr_text, keepalived_text
-from bench.model import statistic
+from bench.model import kept, statistic, thinned
 from bench.plot import strips
 from bench.report import write_report
 from bench.scenarios import NAMES
@@ -25,7 +26,8 @@ ROUTERS = [
 
 def _data(mine: float, theirs: float) -> dict[str, Any]:
     def part(value: float) -> dict[str, Any]:
-        return {"samples": {"advert_excess_ms": [value] * 3, "garp_excess_ms": [value] * 3}, "failures": []}
+        samples = {"advert_excess_ms": [value] * 3, "garp_excess_ms": [value] * 3}
+        return {"metrics": kept(samples), "failures": []}
 
     return {
         "machine": {
@@ -76,7 +78,7 @@ def test_goals_are_judged_by_the_numbers(tmp_path: Path, mine: float, verdict: s
 
 def test_a_missing_daemon_and_failures_are_shown(tmp_path: Path) -> None:
     data = _data(0.2, 0.5)
-    data["cases"][0]["daemons"]["fastha"] = {"samples": {}, "failures": ["LabError: no"]}
+    data["cases"][0]["daemons"]["fastha"] = {"metrics": {}, "failures": ["LabError: no"]}
     (tmp_path / "failover.json").write_text(json.dumps(data))
     write_report(tmp_path, tmp_path / "report.md")
     text = (tmp_path / "report.md").read_text()
@@ -99,6 +101,22 @@ def test_a_picture_is_well_formed_and_holds_every_line(tmp_path: Path) -> None:
     dots = list(root.iter("{http://www.w3.org/2000/svg}circle"))
     assert 3 + 100 < len(dots) < 3 + 200
     assert all(190 <= float(dot.get("cx", "nan")) <= 860 for dot in dots)
+
+
+def test_statistics_are_of_all_samples_and_files_hold_a_choice() -> None:
+    many = [float(n) for n in range(10_000)]
+    found = kept({"a": many, "b": [1.23456789]})
+    assert (found["a"]["n"], found["a"]["p50"], found["a"]["p99"]) == (10_000, 4999.5, 9899)
+    assert (found["a"]["samples"][0], found["a"]["samples"][-1]) == (0, 9999)
+    assert len(found["a"]["samples"]) == 500
+    assert found["b"]["samples"] == [1.2346]
+    assert thinned([3.0, 1.0], 2) == [3.0, 1.0]
+
+
+def test_the_files_keep_lists_on_a_line() -> None:
+    text = pretty({"a": {"samples": [1.5, -2.0, 3e-05]}, "b": ["x", "y"]})
+    assert '"samples": [ 1.5, -2.0, 3e-05 ]' in text
+    assert json.loads(text) == {"a": {"samples": [1.5, -2.0, 3e-05]}, "b": ["x", "y"]}
 
 
 def test_no_samples_no_picture(tmp_path: Path) -> None:

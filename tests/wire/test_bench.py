@@ -28,8 +28,8 @@ def test_a_scenario_yields_every_metric_for_every_daemon(name: str, tmp_path: Pa
         assert set(case["daemons"]) >= {"fastha", "keepalived"}
         for daemon, result in case["daemons"].items():
             assert result["failures"] == [], daemon
-            assert set(result["samples"]) == {metric.key for metric in scenario.METRICS}, daemon
-            assert all(result["samples"].values()), daemon
+            assert set(result["metrics"]) == {metric.key for metric in scenario.METRICS}, daemon
+            assert all(values["n"] > 0 for values in result["metrics"].values()), daemon
     assert status == 0
     report = (tmp_path / "report.md").read_text()
     assert f"## {scenario.TITLE}" in report
