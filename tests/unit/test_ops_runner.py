@@ -7,6 +7,9 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from ops_support import ME, a_runner, alive, open_descriptors, run, script, shel
 from fastha._core.spawn import spawn
 from fastha.scripts import runner as runner_module
 from fastha.scripts.identity import Identity, resolve
+from fastha.scripts.pool import DaemonPool
 from fastha.scripts.runner import Program, Runner, current_limits
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
@@ -261,3 +265,37 @@ def test_limits_are_read_before_they_are_raised() -> None:
     kinds = {kind for kind, _, _ in current_limits()}
     assert 7 in kinds  # RLIMIT_NOFILE
     assert all(soft >= -1 and hard >= -1 for _, soft, hard in current_limits())
+
+
+def test_a_thread_that_hangs_does_not_keep_the_daemon_alive() -> None:
+    """As one in execve() on a dead mount: the process ends all the same."""
+    text = (
+        "import time; from fastha.scripts.pool import DaemonPool; p = DaemonPool(2, 'x')\n"
+        "p.submit(time.sleep, 60); assert p.submit(lambda: 7).result() == 7\n"
+        "p.shutdown(cancel_futures=True); print('end')"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=50, check=True
+    )
+    assert done.stdout == "end\n" and time.monotonic() - began < 30
+
+
+def test_the_pool_of_threads() -> None:
+    pool = DaemonPool(2, "test")
+    assert pool.threads == 0
+    assert [pool.submit(abs, -n).result() for n in range(20)] == list(range(20))
+    assert 1 <= pool.threads <= 2
+    with pytest.raises(ZeroDivisionError):
+        pool.submit(lambda: 1 // 0).result()
+    gate = threading.Event()
+    held = [pool.submit(gate.wait, 30) for _ in range(2)]
+    waiting = pool.submit(abs, -1)
+    time.sleep(0.1)
+    assert pool.threads == 2 and not waiting.done()
+    pool.shutdown(cancel_futures=True)
+    assert waiting.cancelled()
+    gate.set()
+    assert all(job.result() for job in held)
+    with pytest.raises(RuntimeError):
+        pool.submit(abs, 1)

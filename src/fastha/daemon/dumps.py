@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fastha.scripts.pool import DaemonPool
 from fastha.telemetry.dump_json import dump_json
 from fastha.telemetry.dump_text import dump_data, dump_stats
 from fastha.telemetry.files import Dump, dump_path, write_file_aside
@@ -36,6 +37,7 @@ class Dumps:
         self._daemon = daemon
         self._recorder = recorder
         self._cleared: dict[str, InstanceStats] = {}
+        self._pool = DaemonPool(1, "dump")
         self._writing: set[asyncio.Task[None]] = set()
 
     def write(self, what: str) -> None:
@@ -104,7 +106,7 @@ class Dumps:
 
     async def _put(self, path: Path, data: bytes) -> None:
         try:
-            await write_file_aside(path, data)
+            await write_file_aside(path, data, executor=self._pool)
         except OSError as error:
             self._daemon.log("warning", f"cannot write {path}: {error.strerror}", key=f"dump {path}")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastha.config.model import Globals
+from fastha.scripts.pool import DaemonPool
 from fastha.telemetry.history import DEFAULT_PATH, History, HistoryMark, HistoryRecord
 from fastha.telemetry.snapshot import DaemonSnapshot
 from fastha.vrrp.manager import Running
@@ -46,6 +47,7 @@ class Outlets:
         self._log = log
         self._snapshot = snapshot
         self.history: History | None = None
+        self._pool = DaemonPool(2, "write")
         self._wanted: tuple[str, int] | None = None
         self._file: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -58,7 +60,7 @@ class Outlets:
             self._spawn(self.history.close())
             self.history = None
         if path is not None and self.history is None:
-            self.history = History(path, log=self._log)
+            self.history = History(path, log=self._log, executor=self._pool)
             self.history.load()
         if g.metrics != self._wanted:
             self._wanted = g.metrics
@@ -138,7 +140,7 @@ class Outlets:
         told = False
         while True:
             try:
-                await write_textfile(path, self._snapshot())
+                await write_textfile(path, self._snapshot(), self._pool)
                 told = False
             except OSError as error:
                 if not told:

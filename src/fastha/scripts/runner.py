@@ -18,7 +18,6 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -26,6 +25,7 @@ import msgspec
 from fastha._core.spawn import spawn
 from fastha.scripts.capture import KEEP, Capture, last_line
 from fastha.scripts.identity import Identity
+from fastha.scripts.pool import DaemonPool
 
 #: Removed from the environment of every script (keepalived does the same).
 UNSAFE_ENVIRONMENT = ("IFS", "LD_PRELOAD", "LD_LIBRARY_PATH")
@@ -296,7 +296,7 @@ class Runner:
         self._environment = {k: v for k, v in source.items() if k not in UNSAFE_ENVIRONMENT}
         self._own = (os.geteuid(), os.getegid())
         self._running: set[Execution] = set()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: DaemonPool | None = None
         self._told: set[object] = set()
         self._closed = False
 
@@ -327,7 +327,7 @@ class Runner:
             self.loop.call_soon(execution._fail, "fastha is stopping")
             return execution
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="spawn")
+            self._pool = DaemonPool(_WORKERS, "spawn")
         environment = self._environment
         if extra_environment:
             environment = {**environment, **extra_environment}

@@ -13,6 +13,7 @@ import enum
 import os
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 
 
@@ -67,6 +68,8 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise
 
 
-async def write_file_aside(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """`write_file` in a worker thread. Raises OSError."""
-    await asyncio.get_running_loop().run_in_executor(None, write_file, path, data, mode)
+async def write_file_aside(
+    path: Path, data: bytes, mode: int = 0o600, executor: Executor | None = None
+) -> None:
+    """`write_file` in a worker thread (of `executor`, or the event loop's own). Raises OSError."""
+    await asyncio.get_running_loop().run_in_executor(executor, write_file, path, data, mode)

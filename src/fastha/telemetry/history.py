@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 import msgspec
@@ -60,7 +61,10 @@ class History:
         log: Callable[[str], None],
         max_bytes: int = MAX_BYTES,
         in_memory: int = IN_MEMORY,
+        executor: Executor | None = None,
     ) -> None:
+        """`executor` writes the file; without one, the event loop's own."""
+        self._executor = executor
         self.path = Path(path)
         self._log = log
         self._max_bytes = max_bytes
@@ -120,7 +124,7 @@ class History:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._unwritten:
-            problem = await loop.run_in_executor(None, self._write_out)
+            problem = await loop.run_in_executor(self._executor, self._write_out)
             self._note(problem)
             if problem:
                 await asyncio.sleep(_RETRY_S)

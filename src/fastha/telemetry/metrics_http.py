@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 
 from fastha.telemetry.files import write_file_aside
@@ -77,9 +78,11 @@ class MetricsServer:
         return _answer("200 OK", body, kind=kind, head_only=words[0] == b"HEAD")
 
 
-async def write_textfile(path: str | Path, snapshot: DaemonSnapshot) -> None:
+async def write_textfile(
+    path: str | Path, snapshot: DaemonSnapshot, executor: Executor | None = None
+) -> None:
     """Writes the metrics where node_exporter collects them, readable for all. Raises OSError."""
-    await write_file_aside(Path(path), render(snapshot).encode("utf-8", "replace"), 0o644)
+    await write_file_aside(Path(path), render(snapshot).encode("utf-8", "replace"), 0o644, executor)
 
 
 def _answer(

@@ -16,8 +16,8 @@ import errno
 import functools
 import socket
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
+from fastha.scripts.pool import DaemonPool
 from fastha.tracking import procinfo
 from fastha.tracking.procevents import ConnectorError, ProcessEvent, What, connect, events
 from fastha.tracking.spec import ProcessSpec
@@ -143,7 +143,7 @@ class ProcessWatcher:
         self._matched: dict[int, frozenset[str]] = {}
         self._socket: socket.socket | None = None
         self._acknowledged = False
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: DaemonPool | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._scanning = False
         self._queued: list[ProcessEvent] = []
@@ -330,7 +330,7 @@ class ProcessWatcher:
             return
         self._scanning = True
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="procscan")
+            self._pool = DaemonPool(1, "procscan")
         specs = self._specs
         job = self._loop.run_in_executor(self._pool, procinfo.scan, specs, self._proc)
         job.add_done_callback(functools.partial(self._scanned, specs))

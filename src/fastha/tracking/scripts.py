@@ -16,10 +16,10 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from fastha.scripts.pool import DaemonPool
 from fastha.scripts.runner import Execution, Outcome, Runner
 from fastha.tracking.risefall import RiseFall
 from fastha.tracking.spec import ScriptSpec
@@ -70,7 +70,7 @@ class ScriptTracker:
         self._unknown_is_fault = unknown_is_fault
         self._execution: Execution | None = None
         self._opening = False
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: DaemonPool | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._streak = 0
@@ -179,7 +179,7 @@ class ScriptTracker:
 
     def _open(self, path: str) -> None:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open")
+            self._pool = DaemonPool(1, "open")
         self._opening = True
         started = time.monotonic_ns()
         job = self._loop.run_in_executor(self._pool, _can_open, path)
