@@ -219,7 +219,7 @@ class Execution:
         if dropped:
             self._runner.notice_once(
                 ("output", self.program.argv),
-                f"{self.program.describe()} printed more than is kept ({dropped} bytes dropped): "
+                f"{self.program.describe()} printed more than is kept (at least {dropped} bytes dropped): "
                 "a check should print one line when it fails, and nothing when all is well",
             )
         # What went wrong is said on stderr; scripts that do not know that say it on stdout.
