@@ -444,6 +444,8 @@ class InstanceBuilder(VrrpBuilder):
                 values[text] = self._device_name(name, words[at]) if text == "name" else words[at].text
             elif text == "netlink_notify_msg":
                 values["netlink_notify_msg"] = True
+                note = "netlink_notify_msg has no effect here: fastha follows the device by its index"
+                self.reader.reporter.add("note", "FH0111", note, words[at].span, words[at].line_text)
             elif _MAC.match(text):
                 values["mac"] = bytes(int(part, 16) for part in text.split(":"))
             elif ":" in text:

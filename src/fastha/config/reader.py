@@ -392,6 +392,7 @@ class Reader:
                 at += 1
             elif text == "takeover":
                 takeover = True
+                self.warn(words[at], "FH0111", "takeover is understood, but fastha does not do it yet")
                 at += 1
             else:
                 self.warn(words[at], "FH0113", f"{words[0].text}: {text!r} is not understood and ignored")

@@ -37,7 +37,8 @@ _REFERENCE = re.compile(
 )
 _DEFINED_WHEN = re.compile(r"\s*@\S+\s+\$[A-Za-z_][A-Za-z0-9_]*=")
 _INCLUDE_CHECK = re.compile(r"\s*include_check(\s|$)")
-_SPECIAL = re.compile(r"[$~@]|^\s*include")
+_RANDOM_SEED = re.compile(r"\s*random_seed\s+(\d+)\s*$")
+_SPECIAL = re.compile(r"[$~@]|^\s*(include|random_seed)")
 _CHECKS = ("readable", "match", "wildcard_match", "brace_match")
 _VARIANTS: dict[str, frozenset[str]] = {
     "include": frozenset(),
@@ -158,6 +159,9 @@ class Source:
                 continue
             if _INCLUDE_CHECK.match(kept) is not None:
                 self._include_check(kept.split()[1:])
+            seed = _RANDOM_SEED.match(kept)
+            if seed is not None:
+                self._random.seed(int(seed[1]))
             yield from (Line(part, path, number) for part in self._expand(kept, path, number, 0))
         if define is not None:
             self._defined[define[0]] = "\n".join(define[1])

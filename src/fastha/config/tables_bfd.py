@@ -12,7 +12,7 @@ AUTH_TYPES = ("simple", "keyed-md5", "meticulous-keyed-md5", "keyed-sha1", "meti
 
 extend(
     "root",
-    block("bfd_instance", "bfd_instance", "a BFD session", multiple=True, named=True),
+    block("bfd_instance", "bfd_instance", "a BFD session", multiple=True, named=True, status="parsed"),
     block(
         "bfd_unsolicited",
         "bfd_unsolicited",

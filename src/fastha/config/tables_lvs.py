@@ -203,7 +203,17 @@ table(
     boolean("inhibit_on_failure", "stay with weight 0 when failed", "of the virtual server"),
     command("notify_up", "run when it comes up"),
     command("notify_down", "run when it goes down"),
-    *(block(name, name, _CHECK_HELP[name], multiple=True, extension=name in _OWN) for name in CHECKER_TABLES),
+    *(
+        block(
+            name,
+            name,
+            _CHECK_HELP[name],
+            multiple=True,
+            extension=name in _OWN,
+            status="parsed" if name == "BFD_CHECK" else "done",
+        )
+        for name in CHECKER_TABLES
+    ),
     seconds("fastha_slow_start", 0, 86400, "the weight grows over this time", "0", extension=True),
     number("fastha_pool", 0, 255, "stand-by pool: 0 serves first, then 1...", "0", extension=True),
     boolean("fastha_drain", "no new connections", extension=True),
@@ -231,7 +241,12 @@ _NETWORK = (
     word("bind_if", "source interface"),
     seconds("connect_timeout", 0.000001, 4294.967295, "time limit", "5"),
     number("fwmark", 0, UINT, "mark of packets", "0"),
-    boolean("fastha_data_path", "ask the virtual address, the way clients' packets go", extension=True),
+    boolean(
+        "fastha_data_path",
+        "ask the virtual address, the way clients' packets go",
+        extension=True,
+        status="parsed",
+    ),
 )
 _TLS = (
     word("fastha_tls_ca", "file of certificate authorities", "SSL", extension=True),

@@ -34,7 +34,7 @@ table(
     word("net_namespace", "network namespace to run in (not reloadable)"),
     word("net_namespace_ipvs", "network namespace of IPVS alone", optional=True),
     flag("namespace_with_ipsets", "allow ipsets inside a namespace", status="ignored"),
-    flag("use_pid_dir", "put pid files into the run directory"),
+    flag("use_pid_dir", "put pid files into the run directory", status="parsed"),
     word("instance", "name of this daemon among several (not reloadable)"),
     number(
         "child_wait_time",
@@ -209,7 +209,7 @@ table(
     words("lvs_notify_fifo", "FIFO of checker events"),
     command("lvs_notify_fifo_script", "its reader"),
     boolean("vrrp_notify_priority_changes", "tell priority changes to the FIFO"),
-    flag("fifo_write_vrrp_states_on_reload", "tell all states to the FIFO after a reload"),
+    flag("fifo_write_vrrp_states_on_reload", "tell all states to the FIFO after a reload", status="parsed"),
     word("snmp_socket", "AgentX address", status="parsed"),
     flag("enable_traps", "SNMP traps", status="parsed"),
     flag("enable_snmp_vrrp", "SNMP", status="parsed"),
@@ -235,7 +235,7 @@ table(
     word("vmac_prefix", "prefix of VMAC names", "vrrp"),
     word("vmac_addr_prefix", "prefix of use_vmac_addr names", "vmac_prefix"),
     words("umask", "umask of created files"),
-    number("random_seed", 0, UINT, "seed of ${_RANDOM}"),
+    number("random_seed", 0, UINT, "seed of the ${_RANDOM} that follow"),
     word(
         "reload_check_config",
         "test a new configuration before reloading (fastha always does)",
@@ -324,7 +324,7 @@ _TRACKS = (
     track("track_script", "scripts whose result counts"),
     track("track_file", "files whose number counts"),
     track("track_process", "processes whose presence counts"),
-    track("track_bfd", "BFD sessions whose state counts"),
+    track("track_bfd", "BFD sessions whose state counts", status="parsed"),
 )
 _NOTIFY = (
     command("notify_backup", "run on entering BACKUP"),
