@@ -21,7 +21,9 @@ from fastha import config
 found = config.load(sys.argv[1])
 used = resource.getrusage(resource.RUSAGE_SELF)
 servers = found.config.lvs.virtual_servers
-print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, len(servers),
+# not ru_maxrss, which a process inherits from the one that started it
+peak = next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM"))
+print(json.dumps([used.ru_utime + used.ru_stime, peak // 1024, len(servers),
                   sum(len(s.real_servers) for s in servers)]))
 """
 
