@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner, Result
+
+from fastha.cli.main import cli
 from fastha.config import load
 from fastha.config.diff import Change, compare
 from fastha.config.model import Config
@@ -149,3 +154,29 @@ def test_settings_that_need_a_restart_are_called_so() -> None:
     change = only(("router_id r1", "router_id r1\nfastha_control_socket /run/x.sock"))
     assert change.kind == "global_defs"
     assert "started anew" in change.effect
+
+
+def _run(tmp_path: Path, new: str, *options: str) -> Result:
+    (tmp_path / "old").write_text("vrrp_instance A {\ninterface e\nvirtual_router_id 1\npriority 9\n}\n")
+    (tmp_path / "new").write_text(new)
+    return CliRunner().invoke(cli, ["config", "diff", *options, str(tmp_path / "old"), str(tmp_path / "new")])
+
+
+def test_the_command_says_nothing_changes(tmp_path: Path) -> None:
+    text = "vrrp_instance A {\n  priority 9\n  interface e\n  virtual_router_id 1\n}\n"
+    result = _run(tmp_path, text)
+    assert (result.exit_code, result.output) == (0, "nothing changes\n")
+
+
+def test_the_command_tells_changes_by_its_exit_code_and_as_json(tmp_path: Path) -> None:
+    text = "vrrp_instance A {\ninterface e\nvirtual_router_id 1\npriority 8\n}\n"
+    assert _run(tmp_path, text).exit_code == 1
+    (change,) = json.loads(_run(tmp_path, text, "--json").output)
+    assert change["name"] == "A"
+    assert change["details"] == ["priority 9 -> 8"]
+
+
+def test_the_command_refuses_a_file_with_errors(tmp_path: Path) -> None:
+    result = _run(tmp_path, "vrrp_instance A {\n}\n")
+    assert result.exit_code == 2
+    assert "FH0202" in result.output
