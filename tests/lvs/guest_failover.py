@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from bed import SECOND, VIP, Bed, director, ip, sh, until
 
+from bed import SECOND, VIP, Bed, director, ip, sh, until
 from fastha.config.model_lvs import (
     Forwarding,
     LvsConfig,

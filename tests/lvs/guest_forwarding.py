@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from bed import SECOND, VIP, Bed, director, ip, listing, until
+from bed import SECOND, VIP, Bed, director, ip, listing, sh, until
 from fastha.config.model_lvs import Forwarding, HttpCheck, HttpUrl, LvsConfig, RealServer, VirtualServer
 from fastha.net.namespace import visiting
 
@@ -112,6 +113,44 @@ def test_a_drained_server_keeps_its_connections_and_is_removed_after_the_last(be
         assert it.manager.snapshot().virtual_servers[0].servers[1].state == "drained"
         it.do(it.manager.undrain("10.0.0.12"))
         until(lambda: "-r 10.0.0.12:80 -m -w 1" in str(listing("lv-d")), 5, "back")
+
+
+@pytest.mark.parametrize("method", ["NAT", "DR", "TUN"])
+def test_checks_through_the_data_path(bed: Bed, method: str) -> None:
+    """A server that runs but lacks the virtual address is down for such a check, and for no other."""
+    bed.method(method)
+    plain = config(method).virtual_servers[0]
+    through = LvsConfig(
+        virtual_servers=(
+            msgspec.structs.replace(
+                plain,
+                real_servers=tuple(
+                    msgspec.structs.replace(
+                        server,
+                        checkers=(msgspec.structs.replace(server.checkers[0], via_data_path=True),),
+                    )
+                    for server in plain.real_servers
+                ),
+            ),
+        )
+    )
+    with director(through, "lv-d") as it:
+
+        def states() -> list[bool]:
+            servers = it.manager.snapshot().virtual_servers[0].servers
+            return [s.up and all(c.has_run for c in s.checkers) for s in servers]
+
+        until(
+            lambda: states() == [True] * 3, 15, f"all up: {it.manager.snapshot().virtual_servers[0].servers}"
+        )
+        assert sum("-A -f" in line for line in listing("lv-d")) == 3
+        if method != "NAT":
+            device = "lo" if method == "DR" else "tunl0"
+            sh(f"ip -n lv-r2 addr del {VIP}/32 dev {device}")
+            until(lambda: states() == [True, False, True], 20, "the server without the address is down")
+            sh(f"ip -n lv-r2 addr add {VIP}/32 dev {device}")
+            until(lambda: states() == [True] * 3, 20, "and back")
+    assert listing("lv-d") == []
 
 
 def test_slow_start_shows_in_the_weights(bed: Bed) -> None:

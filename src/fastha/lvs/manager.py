@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import cast
 
 from fastha._core.probe import Probes
 from fastha.config.model_base import Command, IPAddress
@@ -29,6 +30,7 @@ from fastha.config.model_lvs import (
 from fastha.lvs.checkers.base import Check, Env, Result, without_place
 from fastha.lvs.checkers.make import make_check, weight_matters
 from fastha.lvs.checkers.passive import BfdChecker, FileChecker, PassiveCheck
+from fastha.lvs.datapath import DataPaths
 from fastha.lvs.events import LvsEvent, Notice
 from fastha.lvs.ipvs import Ipvs
 from fastha.lvs.monitor import Monitor
@@ -41,7 +43,7 @@ from fastha.lvs.store import Store, Stored, Verdict, Wish, checker_key, pack_key
 from fastha.lvs.syncd import SyncFollower
 from fastha.scripts.runner import Program, Runner
 
-MonitorKey = tuple[Checker, bool, int]
+MonitorKey = tuple[Checker, bool, int, object]
 
 _TICK_S = 1.0
 _SAVE_AFTER_S = 2.0
@@ -110,6 +112,7 @@ class LvsManager:
         )
         self._reconciler = Reconciler(self._client, self._tell)
         self._syncd = SyncFollower(self._client, self._tell)
+        self._paths = DataPaths(self._tell)
         self._stored = self._store.load()
         self._running = True
         now = time.monotonic_ns()
@@ -322,12 +325,10 @@ class LvsManager:
             self._start_monitor(monitor, now)
 
     def _make_monitor(self, slot: Slot, server: RealState) -> Monitor:
-        if isinstance(slot.checker, NetworkChecker) and slot.checker.via_data_path:
-            self._say(
-                "warning",
-                f"fastha_data_path of {server.name} is not built yet: its own address is asked instead",
-            )
-        check = self._refused(slot.checker, server) or make_check(slot.checker, self._env, server.conf.weight)
+        conf = slot.checker
+        if isinstance(conf, NetworkChecker) and conf.via_data_path:
+            conf = cast(AnyChecker, self._paths.through(conf, server))
+        check = self._refused(conf, server) or make_check(conf, self._env, server.conf.weight)
         monitor = Monitor(slot.checker, check, slot.up, self._verdict, self._scheduler)
         monitor.delta, monitor.reason = slot.delta, slot.reason
         monitor.store_key = checker_key(slot.checker, _own_weight(slot, server))
@@ -413,7 +414,7 @@ class LvsManager:
     # -- the kernel --
 
     def _want(self, virtual: VirtualState, now: int) -> list[tuple[int | bytes, ...]]:
-        table: Table = virtual.wanted(now)
+        table: Table = {**virtual.wanted(now), **self._paths.wanted(virtual)}
         self._reconciler.wanted.update(table)
         return list(table)
 
@@ -662,7 +663,10 @@ def _own_weight(slot: Slot, server: RealState) -> int:
 
 def _monitor_key(slot: Slot, server: RealState) -> MonitorKey:
     alpha = slot.checker.alpha or server.conf.alpha or server.virtual.conf.alpha
-    return (without_place(slot.checker), alpha, _own_weight(slot, server))
+    path = None
+    if isinstance(slot.checker, NetworkChecker) and slot.checker.via_data_path:
+        path = (server.virtual.key, server.key)
+    return (without_place(slot.checker), alpha, _own_weight(slot, server), path)
 
 
 def _split(server: str) -> tuple[str, int | None]:
