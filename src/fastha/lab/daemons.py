@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -208,6 +209,14 @@ class KeepalivedDaemon(Daemon):
             f"--checkers_pid={here}/checkers.pid", f"--bfd_pid={here}/bfd.pid", *self.options,
         ]  # fmt: skip
 
+    def launch(self) -> None:
+        if not self.running:
+            # What a killed one left: it would take itself for running already, and so would ready().
+            for stale in self.directory.glob("*.pid"):
+                stale.unlink()
+            (self.directory / "pid").unlink(missing_ok=True)
+        super().launch()
+
     def ready(self) -> bool:
         return (self.directory / "vrrp.pid").exists()
 
@@ -239,7 +248,8 @@ class FasthaDaemon(Daemon):
         return self.node.lab.directory / f"{self.node.name}-run"
 
     def ready(self) -> bool:
-        return self.control_socket.exists()
+        with socket.socket(socket.AF_UNIX) as client:  # what a killed one left accepts nobody
+            return client.connect_ex(str(self.control_socket)) == 0
 
     @property
     def vrrp_pid(self) -> int:
