@@ -75,10 +75,12 @@ class InstanceBuilder(VrrpBuilder):
             text = f"{name}: in strict mode the state is MASTER with priority 255, and only then"
             reader.warn(block.where("state") or at, "FH0203", text)
             state = "MASTER" if priority == 255 else "BACKUP"
+        if priority == 255 and not block.has("state"):
+            state = "MASTER"  # the address owner is master from the start
         preempt, delay = self._preemption(name, block, state, priority, strict)
         accept = block.order("accept", "no_accept") != "no_accept"
-        if strict and not block.has("accept"):
-            accept = False
+        if strict and accept and not (version == 3 and block.has("accept")):
+            accept = priority == 255  # version 2 accepts for the owner only (RFC 3768 6.4.3)
         group = self._group(name, block, family)
         auth_type, auth_pass = self._authentication(name, block, version, strict)
         if auth_type == "ah" and state == "MASTER" and priority != 255:
@@ -98,7 +100,9 @@ class InstanceBuilder(VrrpBuilder):
             advert_int_ns=self._advert_interval(name, block, version),
             preempt=preempt,
             preempt_delay_ns=delay,
-            down_timer_adverts=block.get("down_timer_adverts", g.get("vrrp_down_timer_adverts", 3)),
+            down_timer_adverts=(
+                3 if strict else block.get("down_timer_adverts", g.get("vrrp_down_timer_adverts", 3))
+            ),
             accept=accept,
             strict=strict,
             addresses=addresses,
@@ -123,10 +127,10 @@ class InstanceBuilder(VrrpBuilder):
             auth_pass=auth_pass,
             auth_hmac=self._auth_hmac(name, block),
             owner_ignore_adverts=block.get("owner_ignore_adverts", g.get("vrrp_owner_ignore_adverts", False)),
-            lower_prio_no_advert=block.get("lower_prio_no_advert", g.get("vrrp_lower_prio_no_advert", False)),
-            higher_prio_send_advert=block.get(
-                "higher_prio_send_advert", g.get("vrrp_higher_prio_send_advert", False)
-            ),
+            lower_prio_no_advert=strict
+            or block.get("lower_prio_no_advert", g.get("vrrp_lower_prio_no_advert", False)),
+            higher_prio_send_advert=not strict
+            and block.get("higher_prio_send_advert", g.get("vrrp_higher_prio_send_advert", False)),
             kernel_rx_buf_size=block.get("kernel_rx_buf_size"),
             timer_expired_backup=self._timer_expired(block),
             vmac=vmac,
@@ -140,7 +144,7 @@ class InstanceBuilder(VrrpBuilder):
             track_bfds=self.tracks(block, "track_bfd"),
             bfd_auto=bfd_auto(reader, block.get("bfd")),
             linkbeat_use_polling=block.has("linkbeat_use_polling"),
-            garp=self._garp(block),
+            garp=self._garp(block, strict),
             notify=self.notify(block),
             smtp_alert=self.smtp_alert(block),
             notify_priority_changes=block.get(
@@ -311,7 +315,7 @@ class InstanceBuilder(VrrpBuilder):
         value: int = block.get("advert_int", SECOND_NS)
         where = block.where("advert_int")
         if version == 2:
-            whole = max(1, -(-value // SECOND_NS)) if value % SECOND_NS else max(1, value // SECOND_NS)
+            whole = max(1, value // SECOND_NS)
             if whole * SECOND_NS != value and where is not None:
                 text = f"{name}: version 2 takes whole seconds; advert_int is {whole}"
                 self.reader.warn(where, "FH0207", text)
@@ -481,7 +485,7 @@ class InstanceBuilder(VrrpBuilder):
             at += 1
         return Vmac(kind="ipvlan", **values)
 
-    def _garp(self, block: Block) -> Garp:
+    def _garp(self, block: Block, strict: bool) -> Garp:
         g = self.globals
         least = g.get("vrrp_min_garp", False)
 
@@ -497,13 +501,17 @@ class InstanceBuilder(VrrpBuilder):
         extra_all, extra_ns = self._extra_if(block)
         delay = pick("garp_master_delay", 0 if least else 5)
         repeat = pick("garp_master_repeat", 1 if least else 5)
-        lower_repeat = pick("garp_lower_prio_repeat", repeat)
+        # what follows a lower advert is as the global settings for a new master say, not the instance's own
+        everywhere = int(g.get("vrrp_garp_master_repeat", 1 if least else 5))
+        lower_repeat = 0 if strict else pick("garp_lower_prio_repeat", everywhere)
+        later = int(g.get("vrrp_garp_master_delay", 0 if least else 5))
+        lower_delay = 0 if strict else pick("garp_lower_prio_delay", later)
         return Garp(
             master_delay_ns=delay * SECOND_NS,
             master_repeat=max(1, repeat),
             master_refresh_ns=pick("garp_master_refresh", 0) * SECOND_NS,
             master_refresh_repeat=max(1, pick("garp_master_refresh_repeat", 1)),
-            lower_prio_delay_ns=pick("garp_lower_prio_delay", delay) * SECOND_NS,
+            lower_prio_delay_ns=lower_delay * SECOND_NS,
             lower_prio_repeat=lower_repeat,
             extra_if_ns=extra_ns,
             extra_if_all=extra_all,
