@@ -81,8 +81,8 @@ class DataPaths:
         if front is None:
             self._tell(
                 "warning",
-                f"fastha_data_path of {server.name}: {server.virtual.name} has no address that could be asked; "
-                "the server's own is",
+                f"fastha_data_path of {server.name}: {server.virtual.name} has no address that could be "
+                "asked; the server's own is",
             )
             return checker
         if server.conf.forwarding.method != "NAT" and front[0].version == 4:
@@ -103,8 +103,8 @@ class DataPaths:
         except OSError as error:
             self._tell(
                 "warning",
-                f"fastha_data_path: net.ipv4.conf.all.accept_local cannot be set ({error.strerror}); set it to 1, "
-                "or answers to checks are dropped while this host has the virtual address",
+                f"fastha_data_path: net.ipv4.conf.all.accept_local cannot be set ({error.strerror}); set it to "
+                "1, or answers to checks are dropped while this host has the virtual address",
             )
 
 

@@ -28,7 +28,7 @@ from fastha.config.model_lvs import (
     NetworkChecker,
 )
 from fastha.lvs.checkers.base import Check, Env, Result, without_place
-from fastha.lvs.checkers.make import make_check, weight_matters
+from fastha.lvs.checkers.make import make_check
 from fastha.lvs.checkers.passive import BfdChecker, FileChecker, PassiveCheck
 from fastha.lvs.datapath import DataPaths
 from fastha.lvs.events import LvsEvent, Notice
@@ -39,7 +39,7 @@ from fastha.lvs.scheduler import LAG_BOUNDS_MS, Scheduler
 from fastha.lvs.service import NEVER, Drain, RealState, Slot, VirtualState
 from fastha.lvs.snapshot import LvsSnapshot, virtual_snapshot
 from fastha.lvs.state import Table
-from fastha.lvs.store import Store, Stored, Verdict, Wish, checker_key, pack_key, unpack_key
+from fastha.lvs.store import Store, Stored, believe, checker_key, gather, grant, own_weight, unpack_key
 from fastha.lvs.syncd import SyncFollower
 from fastha.scripts.runner import Program, Runner
 
@@ -47,8 +47,6 @@ MonitorKey = tuple[Checker, bool, int, object]
 
 _TICK_S = 1.0
 _SAVE_AFTER_S = 2.0
-#: A verdict of an earlier run is believed for this long, or three periods of its checker if that is longer.
-_BELIEVED_S = 300.0
 
 
 class UnknownServerError(LookupError):
@@ -118,7 +116,7 @@ class LvsManager:
         now = time.monotonic_ns()
         self.config = config
         self.virtual = [VirtualState(conf) for conf in config.virtual_servers]
-        self._believe_stored()
+        believe(self._stored, self.virtual)
         for virtual in self.virtual:
             self._tell_all(virtual.start(now, init_notifies=config.rs_init_notifies))
         self._want_all(now)
@@ -134,11 +132,10 @@ class LvsManager:
         old = {virtual.key: virtual for virtual in self.virtual}
         self.config = config
         self.virtual = [VirtualState(conf) for conf in config.virtual_servers]
-        wishes = self._stored.wishes
         for virtual in self.virtual:
             was = old.pop(virtual.key, None)
             if was is None:
-                self._wish(virtual, wishes)
+                grant(virtual, self._stored.wishes)
                 self._tell_all(virtual.start(now, init_notifies=config.rs_init_notifies))
             else:
                 virtual.inherit(was, now)
@@ -331,7 +328,7 @@ class LvsManager:
         check = self._refused(conf, server) or make_check(conf, self._env, server.conf.weight)
         monitor = Monitor(slot.checker, check, slot.up, self._verdict, self._scheduler)
         monitor.delta, monitor.reason = slot.delta, slot.reason
-        monitor.store_key = checker_key(slot.checker, _own_weight(slot, server))
+        monitor.store_key = checker_key(slot.checker, own_weight(slot, server))
         return monitor
 
     def _refused(self, checker: AnyChecker, server: RealState) -> Check | None:
@@ -583,59 +580,6 @@ class LvsManager:
 
     # -- what is kept --
 
-    def _believe_stored(self) -> None:
-        """What an earlier run knew: verdicts that are not too old, drains and weights."""
-        wall = time.time()
-        for virtual in self.virtual:
-            self._wish(virtual, self._stored.wishes)
-            for server in virtual.servers:
-                for slot in server.slots:
-                    known = self._stored.verdicts.get(checker_key(slot.checker, _own_weight(slot, server)))
-                    if known is None:
-                        continue
-                    believed = max(_BELIEVED_S, 3 * slot.checker.delay_loop_ns / 1e9)
-                    if 0 <= wall - known.wall <= believed:
-                        slot.up, slot.delta = known.up, known.delta
-                        slot.reason = f"{known.reason} (before the restart)"
-                down = [slot for slot in server.slots if not slot.up]
-                server.alive = not down
-                server.reason = down[0].reason if down else ""
-
-    @staticmethod
-    def _wish(virtual: VirtualState, wishes: dict[str, Wish]) -> None:
-        for server in virtual.servers:
-            wish = wishes.get(f"{virtual.name} {server.name}")
-            if wish is None:
-                continue
-            server.set_weight = wish.weight
-            if wish.drain != "no":
-                server.drain = Drain(wish.drain)
-                if wish.deadline_wall is not None:
-                    left = wish.deadline_wall - time.time()
-                    server.drain_deadline_ns = time.monotonic_ns() + int(max(0.0, left) * 1e9)
-
-    def _gather(self) -> Stored:
-        wall, now = time.time(), time.monotonic_ns()
-        stored = Stored(services=[pack_key(key) for key in self._reconciler.known])
-        for monitor in self._monitors.values():
-            if monitor.has_run:
-                age = (now - monitor.checked_ns) / 1e9
-                stored.verdicts[monitor.store_key] = Verdict(
-                    monitor.up, monitor.delta, monitor.reason, wall - age
-                )
-        for virtual in self.virtual:
-            for server in virtual.servers:
-                drain = Drain.NO if server.conf.drain else server.drain
-                if drain is Drain.NO and server.set_weight is None:
-                    continue
-                deadline = server.drain_deadline_ns
-                stored.wishes[f"{virtual.name} {server.name}"] = Wish(
-                    drain=drain.value,
-                    deadline_wall=wall + (deadline - now) / 1e9 if deadline < NEVER else None,
-                    weight=server.set_weight,
-                )
-        return stored
-
     def _need_save(self) -> None:
         if self._save_handle is None and self._running and self._store.path is not None:
             self._save_handle = self._loop.call_later(_SAVE_AFTER_S, self._save_soon)
@@ -648,7 +592,7 @@ class LvsManager:
         """Writes the file in a worker thread: a slow disk holds up nobody."""
         if self._store.path is None:
             return
-        self._stored = self._gather()
+        self._stored = gather(self._reconciler.known, self._monitors.values(), self.virtual)
         try:
             await asyncio.get_running_loop().run_in_executor(None, self._store.save, self._stored)
         except OSError as error:
@@ -657,16 +601,12 @@ class LvsManager:
             )
 
 
-def _own_weight(slot: Slot, server: RealState) -> int:
-    return server.conf.weight if weight_matters(slot.checker) else 0
-
-
 def _monitor_key(slot: Slot, server: RealState) -> MonitorKey:
     alpha = slot.checker.alpha or server.conf.alpha or server.virtual.conf.alpha
     path = None
     if isinstance(slot.checker, NetworkChecker) and slot.checker.via_data_path:
         path = (server.virtual.key, server.key)
-    return (without_place(slot.checker), alpha, _own_weight(slot, server), path)
+    return (without_place(slot.checker), alpha, own_weight(slot, server), path)
 
 
 def _split(server: str) -> tuple[str, int | None]:
