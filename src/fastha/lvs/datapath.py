@@ -103,7 +103,7 @@ class DataPaths:
         except OSError as error:
             self._tell(
                 "warning",
-                f"fastha_data_path: net.ipv4.conf.all.accept_local cannot be set ({error.strerror}); set it to "
+                f"fastha_data_path: cannot set net.ipv4.conf.all.accept_local ({error.strerror}): set it to "
                 "1, or answers to checks are dropped while this host has the virtual address",
             )
 
