@@ -139,3 +139,21 @@ def test_compat_says_by_its_exit_code_whether_something_waits(
     result = CliRunner().invoke(cli, ["compat", str(file)])
     assert result.exit_code == code
     assert ("not yet: global_defs.enable_dbus" in result.output) == bool(code)
+
+
+def test_compat_of_what_cannot_be_read_is_no_success(tmp_path: Path) -> None:
+    file = tmp_path / "loop.conf"
+    file.write_text("include loop.conf\n")
+    result = CliRunner().invoke(cli, ["compat", str(file)])
+    assert result.exit_code == 2
+    assert "FH0002" in result.output
+
+
+@pytest.mark.parametrize("command", [["check"], ["compat", "--all"]])
+def test_what_a_terminal_would_obey_is_not_printed(tmp_path: Path, command: list[str]) -> None:
+    file = tmp_path / "k.conf"
+    file.write_bytes(b"\x1b[31mred \xff\n")
+    result = CliRunner().invoke(cli, [*command, str(file)])
+    assert result.exit_code == 0
+    assert "\x1b" not in result.output
+    assert "?[31mred" in result.output

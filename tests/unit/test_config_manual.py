@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fastha.cli.main import cli
-from fastha.config import codes, manual, reference
+from fastha.config import codes, load, manual, reference
 from fastha.config.diagnostics import CODES, Reporter
 from fastha.config.lexer import words_of
 from fastha.config.reader import Reader
@@ -90,3 +90,20 @@ def test_explain_of_a_code() -> None:
     assert result.exit_code == 0
     assert "VRID" in result.output
     assert CliRunner().invoke(cli, ["explain", "FH9999"]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "auth_pass sesame-and-more",
+        'auth_pass "sesame and more" excess',
+        "    auth_hmac { key 1 sesame }",
+    ],
+)
+def test_no_message_shows_a_password(line: str) -> None:
+    block = line if "{" in line else f"authentication {{\nauth_type PASS\n{line}\n}}"
+    block = block.replace("{ ", "{\n").replace(" }", "\n}")
+    text = f"vrrp_instance A {{\ninterface e\nvirtual_router_id 1\nno_virtual_ipaddress\n{block}\n}}\n"
+    said = [d.render() for d in load("-", text=text).diagnostics]
+    assert any("****" in s for s in said), said
+    assert not any("sesame" in s for s in said), said

@@ -18,17 +18,19 @@ import msgspec
 def command(files: tuple[Path, ...], config_id: str | None, every: bool, as_json: bool) -> None:
     """Say of every line of keepalived configurations whether fastha does the same, more, or not yet.
 
-    Exit code 0: nothing waits for fastha; 1: some line does.
+    Exit code 0: nothing waits for fastha; 1: some line does; 2: a file cannot be read.
     """
     from fastha.config.compat import MEANING, compat  # noqa: PLC0415
 
-    waits = False
+    worst = 0
     for file in files:
         report = compat(file, config_id=config_id)
-        waits = waits or not report.ready
+        worst = max(worst, 2 if report.errors else 0 if report.ready else 1)
         if as_json:
             click.echo(msgspec.json.encode({"file": str(file), "ready": report.ready, "lines": report.lines}))
             continue
+        for error in report.errors:
+            click.echo(error.render(), err=True)
         for line in report.lines:
             if every or line.verdict != "same":
                 note = f"  ({line.note})" if line.verdict in ("ignored", "not yet", "old") else ""
@@ -37,4 +39,4 @@ def command(files: tuple[Path, ...], config_id: str | None, every: bool, as_json
         for verdict, meaning in MEANING.items():
             if count := report.count(verdict):
                 click.echo(f"  {count:5} {verdict:8} {meaning}")
-    raise SystemExit(1 if waits else 0)
+    raise SystemExit(worst)

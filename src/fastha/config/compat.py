@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from . import tables_bfd, tables_lvs, tables_vrrp  # noqa: F401  (they declare the tables)
-from .diagnostics import Reporter
+from .diagnostics import Diagnostic, Reporter, printable
 from .keywords import TABLES, Keyword
 from .model_base import Span
 from .source import Source
@@ -50,6 +50,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All lines of a file and of what it includes."""
 
     lines: tuple[Line, ...]
+    errors: tuple[Diagnostic, ...] = ()
+    """Why a part of it could not be read."""
 
     def count(self, verdict: Verdict) -> int:
         """How many lines have a verdict."""
@@ -58,14 +60,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ready(self) -> bool:
         """Whether nothing in the file waits for fastha."""
-        return not self.count("not yet")
+        return not self.count("not yet") and not self.errors
 
 
 def compat(path: str | Path, *, config_id: str | None = None, text: str | None = None) -> Report:
     """Judges every keyword of a file. Problems of its values are the business of `fastha check`."""
     reporter = Reporter()
     statements = parse(Source(reporter, config_id=config_id).lines(path, text), reporter)
-    return Report(lines=tuple(_judge(statements, "root", ())))
+    errors = tuple(d for d in reporter.found if d.severity == "error")
+    return Report(lines=tuple(_judge(statements, "root", ())), errors=errors)
 
 
 def _judge(statements: Iterable[Statement], table: str, blocks: tuple[str, ...]) -> Iterator[Line]:
@@ -75,7 +78,7 @@ def _judge(statements: Iterable[Statement], table: str, blocks: tuple[str, ...])
         verdict: Verdict = "unknown" if keyword is None else _verdict(keyword)
         yield Line(
             span=statement.span,
-            path=".".join((*blocks, statement.keyword)),
+            path=printable(".".join((*blocks, statement.keyword))),
             verdict=verdict,
             note=keyword.help if keyword is not None else "",
         )

@@ -8,6 +8,7 @@ with a warning.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -69,6 +70,21 @@ CODES: dict[str, str] = {
 }
 
 
+def printable(text: str) -> str:
+    """Without what a terminal would obey, and without octets that are no text."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+_SECRET = re.compile(
+    r"(?<!\S)(auth_pass|password|key|fastha_tls_password|fastha_smtp_login|fastha_webhook)\s+[^}]*"
+)
+
+
+def masked(line: str) -> str:
+    """A line as it may be shown and logged: stars for passwords and keys."""
+    return _SECRET.sub(r"\1 ********", line)
+
+
 class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
     """One problem."""
 
@@ -90,7 +106,7 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
             text += f"\n    expected: {self.expected}"
         if self.suggestion:
             text += f"\n    {self.suggestion}"
-        return text
+        return printable(text)
 
 
 class Reporter:
@@ -119,7 +135,7 @@ class Reporter:
                     code=code,
                     message=message,
                     span=span,
-                    line_text=line_text,
+                    line_text=masked(line_text),
                     expected=expected,
                     suggestion=suggestion,
                 )

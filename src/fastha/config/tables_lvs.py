@@ -245,7 +245,6 @@ _NETWORK = (
         "fastha_data_path",
         "ask the virtual address, the way clients' packets go",
         extension=True,
-        status="parsed",
     ),
 )
 _TLS = (
