@@ -10,8 +10,10 @@ from click.testing import CliRunner, Result
 
 from fastha.cli.main import cli
 from fastha.config import load
-from fastha.config.diff import Change, compare
+from fastha.config.diff import Change, compare, identity, server_name
 from fastha.config.model import Config
+from fastha.lvs.service import VirtualState
+from fastha.vrrp.manager import identity as daemon_identity
 
 BASE = """
 global_defs { router_id r1 }
@@ -180,3 +182,59 @@ def test_the_command_refuses_a_file_with_errors(tmp_path: Path) -> None:
     result = _run(tmp_path, "vrrp_instance A {\n}\n")
     assert result.exit_code == 2
     assert "FH0202" in result.output
+
+
+INSTANCES = [
+    "",
+    "priority 9",
+    "virtual_router_id 2",
+    "interface f",
+    "mcast_dst_ip 224.0.0.9",
+    "unicast_src_ip 192.0.2.7",
+    "unicast_src_ip 192.0.2.8",
+    "unicast_peer {\n192.0.2.9\n}",
+    "use_vmac",
+    "use_vmac other",
+    "use_ipvlan",
+    "version 3",
+    "virtual_ipaddress {\n2001:db8::1\n}",
+]
+
+
+def test_what_is_the_same_instance_here_is_the_same_for_the_daemon() -> None:
+    made = []
+    for line in INSTANCES:
+        text = f"vrrp_instance A {{\ninterface e\nvirtual_router_id 1\nno_virtual_ipaddress\n{line}\n}}\n"
+        config = load("-", text=text).config
+        assert config is not None
+        made.append(config.instances[0])
+    told = [[identity(a) == identity(b) for b in made] for a in made]
+    done = [[daemon_identity(a) == daemon_identity(b) for b in made] for a in made]
+    assert told == done
+    assert sum(told[0]) > 1  # a priority is no new instance
+    assert not all(told[0])
+
+
+def test_what_is_the_same_virtual_server_here_is_the_same_for_the_daemon() -> None:
+    heads = [
+        ("192.0.2.1 80", "protocol TCP"),
+        ("192.0.2.1 80", "protocol UDP"),
+        ("192.0.2.1 81", "protocol TCP"),
+        ("192.0.2.2 80", "protocol TCP"),
+        ("fwmark 3", ""),
+        ("fwmark 3", "ip_family inet6"),
+        ("fwmark 4", "quorum 2"),
+        ("group g", "protocol TCP"),
+        ("group g", "protocol UDP"),
+    ]
+    made = []
+    for head, line in heads:
+        real = "2001:db8::9 80" if "inet6" in line else "10.0.0.1 80"
+        text = "virtual_server_group g {\n192.0.2.5 80\n}\n"
+        text += f"virtual_server {head} {{\n{line}\nlvs_method TUN\nreal_server {real} {{\n}}\n}}\n"
+        config = load("-", text=text).config
+        assert config is not None
+        made.append(config.lvs.virtual_servers[0])
+    names = [server_name(s) for s in made]
+    keys = [VirtualState(s).key for s in made]
+    assert len(set(names)) == len(set(keys)) == len(heads)
