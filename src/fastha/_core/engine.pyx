@@ -448,7 +448,8 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
     block.want(sizeof(fh_ei_conf))
     block.want(len(spec.addresses) * sizeof(fh_addr))
     block.want(len(spec.peers) * sizeof(fh_vrrp_peer))
-    block.want(sizeof(fh_hmac_md5_key))
+    if spec.auth_type == 2:
+        block.want(sizeof(fh_hmac_md5_key))
     block.want(len(spec.hmac_keys) * sizeof(fh_vrrp_hmac_key))
     block.want(len(spec.tracks) * sizeof(fh_track_link))
     block.want(len(spec.items) * sizeof(fh_item))
@@ -456,8 +457,10 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
     block.want(len(spec.announcements) * 96)
     block.want(len(spec.shots) * sizeof(fh_shot))
     block.want(plan_octets)
-    for _ in spec.shots:  # headers, AH, list, trailer: at most this
-        block.want(14 + 40 + 24 + 8 + 8 + 28 + len(spec.addresses) * (16 if spec.family == 10 else 4))
+    for _ in spec.shots:  # headers, AH, list, password, trailer: at most this
+        block.want(14 + (40 if spec.family == 10 else 20) + (24 if spec.auth_type == 2 else 0)
+                   + 8 + len(spec.addresses) * (16 if spec.family == 10 else 4) + (8 if version == 2 else 0)
+                   + (28 if signs else 0))
     block.make()
 
     conf = <fh_ei_conf *>block.take(sizeof(fh_ei_conf))

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from .hooks import Hooks
     from .outlets import Outlets
 
-HISTORY = 2000
+HISTORY = 500
 """Transitions and notes that are kept for `fastha show events`."""
 
 

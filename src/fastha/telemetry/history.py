@@ -21,7 +21,7 @@ from fastha.telemetry.files import write_file
 
 DEFAULT_PATH = "/var/lib/fastha/history.jsonl"
 MAX_BYTES = 4 * 1024 * 1024
-IN_MEMORY = 5000
+IN_MEMORY = 500
 _RETRY_S = 10.0
 
 

@@ -16,6 +16,7 @@ The manager never waits for the engine; it tells the daemon what happened throug
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 import time
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from fastha.net.filters import Filter, FilterAddress, FilterError
 from fastha.net.links import LinkTable
 from fastha.net.model_plan import ModelPlanner, PlanError
 from fastha.net.nlsock import NetlinkError, NetlinkSocket
-from fastha.net.plan import PlanObject, difference
+from fastha.net.plan import ObjectKind, PlanObject, difference
 from fastha.net.sysctl import SysctlError, SysctlKeeper, ipv4
 from fastha.net.vmac import DeviceError, DeviceManager, DeviceSpec
 
@@ -68,11 +69,35 @@ def identity(instance: VrrpInstance) -> Identity:
 class Running:
     """An instance at work: what it was configured as, what was planned, what the engine says of it."""
 
+    __slots__ = (
+        "cause",
+        "conf",
+        "deleted",
+        "delta",
+        "devices",
+        "digest",
+        "master",
+        "pending",
+        "plan",
+        "reasons",
+        "rules",
+        "since_ns",
+        "since_wall_ns",
+        "slot",
+        "socks",
+        "state",
+        "stopping",
+        "told",
+        "tracking",
+        "zero_ns",
+    )
+
     def __init__(self, slot: int, conf: VrrpInstance) -> None:
         self.slot = slot
         self.conf = conf
         self.plan: Plan | None = None
-        self.items: dict[int, str] = {}
+        self.digest = b""
+        """Of what the engine was told: enough to see whether something changed."""
         self.told = int(Fault.DISABLED)
         self.delta = 0
         self.state = "INIT"
@@ -81,14 +106,19 @@ class Running:
         self.cause = ""
         self.master: str = ""
         self.devices: dict[str, Device] = {}
-        self.socks: list[int] = []
+        self.socks: tuple[int, ...] = ()
         self.stopping = False
         self.deleted = False
-        self.reasons: dict[str, str] = {}
+        self.reasons: tuple[str, ...] = ()
         self.tracking: tuple[str, ...] = ()
         self.pending: Transition | None = None
         self.zero_ns = 0
         self.rules: tuple[PlanObject, ...] | None = None
+
+    def item(self, number: int) -> str:
+        """What the engine calls by its number, as an operator would write it."""
+        objects = self.plan.objects if self.plan is not None else ()
+        return objects[number].text if number < len(objects) else "an object"
 
     @property
     def name(self) -> str:
@@ -299,34 +329,31 @@ class Manager:
             ours=self._ours,
         )
         socks, sock, sock_vmac = self._make_socks(running, plan)
+        assert plan.spec is not None
         spec = msgspec.structs.replace(plan.spec, sock=sock, sock_vmac=sock_vmac)
+        digest = hashlib.blake2b(msgspec.msgpack.encode(spec), digest_size=16).digest()
         if before is None:
             self._start(running, spec, plan)
-        elif self._differs(before.spec, spec):
+        elif digest != running.digest:
             change = difference(before.objects, plan.objects)
-            new_addresses = any(item not in before.spec.announcements for item in spec.announcements)
-            spec = msgspec.structs.replace(
-                spec,
-                drop=b"".join(thing.remove for thing in change.remove),
-                announce_on_replace=announce and new_addresses,
+            new_addresses = any(thing.kind is ObjectKind.ADDRESS for thing in change.add)
+            drop = b"".join(thing.remove for thing in change.remove)
+            announce = announce and new_addresses
+            self.engine.replace(
+                running.slot, msgspec.structs.replace(spec, drop=drop, announce_on_replace=announce)
             )
-            self.engine.replace(running.slot, spec)
-        running.plan = msgspec.structs.replace(plan, spec=spec)
-        running.items = {n: thing.text for n, thing in enumerate(plan.objects)}
+        running.digest = digest
+        running.plan = msgspec.structs.replace(plan, spec=None)
         for slot in running.socks:
             if slot not in socks:
                 self._drop_sock(slot, running.slot)
-        running.socks = socks
+        running.socks = tuple(socks)
         self._troubles(running, plan)
         if conf.promote_secondaries and plan.link is not None:
             self._sysctl(running, ipv4(plan.link.name, "promote_secondaries"), 1)
         if (conf.routes or conf.rules) and not self._routes_watched:
             self._routes_watched = True
             self.engine.watch_routes()
-
-    @staticmethod
-    def _differs(old: VrrpSpec, new: VrrpSpec) -> bool:
-        return msgspec.structs.replace(old, drop=b"", announce_on_replace=False) != new
 
     def _start(self, running: Running, spec: VrrpSpec, plan: Plan) -> None:
         running.told = int(Fault.DISABLED) | (plan.faults & _PLANNED)
@@ -344,7 +371,7 @@ class Manager:
 
     def _troubles(self, running: Running, plan: Plan) -> None:
         bits = plan.faults & _PLANNED
-        texts = {trouble.text: trouble.text for trouble in plan.troubles}
+        texts = tuple(trouble.text for trouble in plan.troubles)
         for text in texts:
             if text not in running.reasons:
                 self._note(running, "trouble", Level.WARNING, text)
@@ -648,7 +675,7 @@ class Manager:
             if kind == EventKind.NEW_MASTER:
                 running.master = words.address_text(event.address)
             index = event.arg[1] if kind == EventKind.NETLINK_ERROR else event.arg[0]
-            note = words.note_of(event, running.name, running.items.get(index, "an object"))
+            note = words.note_of(event, running.name, running.item(index))
             if note is not None:
                 self._on_note(note)
 

@@ -72,7 +72,8 @@ class Device(NamedTuple):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What came of planning an instance: the engine's spec, and what people are told about it."""
 
-    spec: VrrpSpec
+    spec: VrrpSpec | None
+    """None once it was handed to the engine."""
     objects: tuple[PlanObject, ...]
     troubles: tuple[Trouble, ...]
     link: Link | None
