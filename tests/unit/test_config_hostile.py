@@ -208,3 +208,59 @@ def test_memory_stays_bounded_on_deep_nesting() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _text("virtual_server 10.0.0.1 80 {\n" + "real_server 10.0.0.2 80 {\n" * 20_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_an_error_counts_after_any_number_of_warnings() -> None:
+    """What is no longer shown must not make a broken file a good one."""
+    text = "nonsense\n" * 2000 + "vrrp_instance A {\n interface eth0\n}\n"
+    result = _text(text)
+    assert not result.ok
+    assert any(d.code == "FH0202" for d in result.diagnostics)
+    assert result.diagnostics[-1].code == "FH0007"
+    assert len(result.diagnostics) < 600
+
+
+def test_octets_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "latin.conf"
+    path.write_bytes(INSTANCE.format("10.0.0.1").replace("A {", "\xff\xe9 {").encode("latin-1"))
+    for command in (
+        ["check"],
+        ["check", "--json"],
+        ["config", "show"],
+        ["config", "show", "--json"],
+        ["compat"],
+    ):
+        run = subprocess.run(
+            [sys.executable, "-m", "fastha.cli.main", *command, str(path)], capture_output=True, check=False
+        )
+        assert run.returncode == 0, (command, run.stderr[-400:])
+        assert b"Traceback" not in run.stderr
+
+
+def test_twenty_thousand_real_servers_in_bounded_time_and_memory() -> None:
+    """2,000 virtual servers of 10 real servers: 2 s and 200 MiB are wanted (here the time has some room)."""
+    parts = []
+    for v in range(2000):
+        head = (
+            f"virtual_server 10.{v // 250}.{v % 250}.1 80 {{\n lvs_sched rr\n lvs_method NAT\n protocol TCP\n"
+        )
+        real = "".join(
+            f" real_server 192.168.{v % 250}.{n} 80 {{\n  TCP_CHECK {{\n  }}\n }}\n" for n in range(1, 11)
+        )
+        parts.append(head + real + "}\n")
+    code = (
+        "import re, sys, time\n"
+        "from fastha.config import load\n"
+        "text = sys.stdin.read()\n"
+        "start = time.process_time()\n"
+        "config = load('x', text=text).config\n"
+        "print(time.process_time() - start, sum(len(v.real_servers) for v in config.lvs.virtual_servers),\n"
+        "      int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) // 1024)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], input="".join(parts), capture_output=True, text=True, check=True
+    )
+    seconds, servers, mebibytes = (float(word) for word in run.stdout.split())
+    assert servers == 20_000
+    assert seconds < 8
+    assert mebibytes < 200

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 if TYPE_CHECKING:
     from fastha.config import Config, Diagnostic
@@ -98,7 +97,9 @@ def _severity(diagnostics: tuple[Diagnostic, ...], *, strict: bool) -> int:
 
 
 def _json(**data: Any) -> bytes:
-    return msgspec.json.encode(data)
+    from fastha.config import jsontext  # noqa: PLC0415
+
+    return jsontext.encode(data)
 
 
 def _print(file: Path, model: Config | None, diagnostics: tuple[Diagnostic, ...]) -> None:

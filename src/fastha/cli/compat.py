@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 
 @click.command(name="compat")
@@ -20,6 +19,7 @@ def command(files: tuple[Path, ...], config_id: str | None, every: bool, as_json
 
     Exit code 0: nothing waits for fastha; 1: some line does; 2: a file cannot be read.
     """
+    from fastha.config import jsontext  # noqa: PLC0415
     from fastha.config.compat import MEANING, compat  # noqa: PLC0415
 
     worst = 0
@@ -27,7 +27,7 @@ def command(files: tuple[Path, ...], config_id: str | None, every: bool, as_json
         report = compat(file, config_id=config_id)
         worst = max(worst, 2 if report.errors else 0 if report.ready else 1)
         if as_json:
-            click.echo(msgspec.json.encode({"file": str(file), "ready": report.ready, "lines": report.lines}))
+            click.echo(jsontext.encode({"file": str(file), "ready": report.ready, "lines": report.lines}))
             continue
         for error in report.errors:
             click.echo(error.render(), err=True)

@@ -43,11 +43,12 @@ def diff(old: Path, new: Path, config_id: str | None, as_json: bool) -> None:
 
     Exit code 0: nothing; 1: something; 2: one of the files has errors.
     """
+    from fastha.config import jsontext  # noqa: PLC0415
     from fastha.config.diff import compare  # noqa: PLC0415
 
     changes = compare(read(old, config_id), read(new, config_id))
     if as_json:
-        click.echo(msgspec.json.encode(changes))
+        click.echo(jsontext.encode(changes))
     else:
         for change in changes:
             click.echo(change.render())

@@ -45,6 +45,10 @@ PAGES: dict[str, Page] = {
         "The file is over 256 MiB or not text.",
         "Was another file meant?",
     ),
+    "FH0007": Page(
+        "There are more problems than are shown (500 of each severity).",
+        "Put the first ones right: others often follow from them.",
+    ),
     "FH0101": Page(
         "The word is no keyword here. It is ignored, with its block, as keepalived does.",
         "Often a spelling, or a keyword of another block: `fastha explain KEYWORD` says where it may stand.",

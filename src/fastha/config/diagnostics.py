@@ -25,6 +25,7 @@ CODES: dict[str, str] = {
     "FH0004": "The line is too long, or holds a NUL octet.",
     "FH0005": "A definition is not known, or expands without end.",
     "FH0006": "The file is too large, or is not text.",
+    "FH0007": "More problems than are shown.",
     "FH0101": "Unknown keyword.",
     "FH0102": "A word is missing after the keyword.",
     "FH0103": "Not a number.",
@@ -110,12 +111,16 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reporter:
-    """Collects diagnostics; at most so many, that a broken file does not drown its first problem."""
+    """Collects diagnostics; at most so many, that a broken file does not drown its first problem. Errors
+    always count, also those that are no longer shown."""
 
     MOST = 500
 
     def __init__(self) -> None:
         self.found: list[Diagnostic] = []
+        self.left_out = 0
+        self._shown = {"error": 0, "warning": 0, "note": 0}
+        self._failed = False
 
     def add(
         self,
@@ -128,7 +133,11 @@ class Reporter:
         suggestion: str = "",
     ) -> None:
         """Notes a problem."""
-        if len(self.found) < self.MOST:
+        self._failed = self._failed or severity == "error"
+        if self._shown[severity] >= self.MOST:
+            self.left_out += 1
+        else:
+            self._shown[severity] += 1
             self.found.append(
                 Diagnostic(
                     severity=severity,
@@ -141,10 +150,15 @@ class Reporter:
                 )
             )
 
+    def tell_left_out(self, where: Span) -> None:
+        """Says how many problems are not shown."""
+        text = f"{self.left_out} more problems are not shown: put the first ones right"
+        self.found.append(Diagnostic(severity="warning", code="FH0007", message=text, span=where))
+
     @property
     def failed(self) -> bool:
         """Whether there is an error."""
-        return any(d.severity == "error" for d in self.found)
+        return self._failed
 
 
 _NAME_LONGEST = 80

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from .jsontext import encode
 from .model import Config
 from .model_base import Span
 
@@ -45,7 +46,7 @@ def to_data(thing: Any, *, secrets: bool = False) -> Any:
 def to_json(config: Config, *, secrets: bool = False) -> str:
     """The whole model, indented."""
     data = {"version": VERSION, "config": to_data(config, secrets=secrets)}
-    return msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+    return msgspec.json.format(encode(data), indent=2).decode()
 
 
 def schema() -> dict[str, Any]:

@@ -44,6 +44,8 @@ def load(path: str | Path, *, config_id: str | None = None, text: str | None = N
     source = Source(reporter, config_id=config_id)
     statements = parse(source.lines(path, text), reporter, expects_block())
     config = _build(statements, Reader(reporter), str(path))
+    if reporter.left_out:
+        reporter.tell_left_out(Span(str(path), 1))
     found = _with_lines(reporter.found, str(path), text)
     return LoadResult(None if reporter.failed else config, found, tuple(source.read))
 
