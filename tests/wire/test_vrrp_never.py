@@ -24,7 +24,7 @@ OTHERS = pytest.mark.parametrize("other", ["keepalived", OURS])
 def text(
     priority: int,
     *lines: str,
-    advert: float = 0.1,
+    advert: float = 0.2,
     globals_: tuple[str, ...] = (),
     more: tuple[str, ...] = (),
 ) -> str:
@@ -69,9 +69,9 @@ def test_leftovers_are_gone_before_a_new_daemon_speaks() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "other"),
-    [(1, "keepalived"), (4, OURS), pytest.param(30, "keepalived", marks=pytest.mark.slow)],
+    [(1.5, "keepalived"), (4, OURS), pytest.param(30, "keepalived", marks=pytest.mark.slow)],
 )
-def test_a_frozen_master_listens_before_it_speaks(seconds: int, other: str) -> None:
+def test_a_frozen_master_listens_before_it_speaks(seconds: float, other: str) -> None:
     with bed("frozen") as made:
         one, _ = start_both(made, text(200, "nopreempt"), other)
         one.pause()
@@ -79,7 +79,7 @@ def test_a_frozen_master_listens_before_it_speaks(seconds: int, other: str) -> N
         made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2"))
         woken = time.time_ns()
         one.resume()
-        time.sleep(0.8)  # eight intervals: more than a master-down interval
+        time.sleep(1)  # five intervals: more than a master-down interval
         made.wait_master(2, VIP, timeout=2)
         assert made.quiet_from(1, woken)
         assert not [f for f in made.capture.announcements("r1", address=VIP) if f.at_ns > woken]
@@ -94,7 +94,7 @@ def test_a_frozen_backup_does_not_accuse_a_living_master() -> None:
         spoke = len(made.capture.adverts("r2"))
         for _ in range(3):
             two.pause()
-            time.sleep(1)  # the adverts of ten intervals wait in its queue; or the clock just jumped
+            time.sleep(1.2)  # the adverts of six intervals wait in its queue; or the clock just jumped
             two.resume()
             time.sleep(0.5)
         assert len(made.capture.adverts("r2")) == spoke
@@ -138,26 +138,8 @@ SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-_TAUGHT = "the old master's kernel answers announcements from the virtual MAC, and the switch believes it"
-_ROUTE = "the kernel makes the local route of an IPv6 address a little later than the address"
-
-
-@pytest.mark.parametrize(
-    ("shape", "other"),
-    [
-        pytest.param(
-            shape,
-            other,
-            marks=pytest.mark.xfail(
-                reason=_ROUTE if "ipv6" in shape else _TAUGHT,
-                strict=False,
-                condition=shape.startswith("vmac") or "ipv6" in shape,
-            ),
-        )
-        for shape in SHAPES
-        for other in ("keepalived", OURS)
-    ],
-)
+@OTHERS
+@pytest.mark.parametrize("shape", SHAPES)
 def test_a_graceful_stop_of_every_shape(shape: str, other: str) -> None:
     lines, addresses = SHAPES[shape]
 
@@ -178,7 +160,11 @@ def test_a_graceful_stop_of_every_shape(shape: str, other: str) -> None:
         time.sleep(0.3)
         probe.stop()
         assert probe.sent > 500
-        assert probe.lost == 0, probe.outages
+        # With a virtual MAC the switch follows the successor's first advert, and the address is there a bit
+        # later; keepalived sets it up to 12 ms later, and announces IPv6 before the kernel answers for it.
+        # What must never be is the wait for its next advert.
+        least = 40 if shape.startswith("vmac") else 5 if (shape, other) == ("ipv6", "keepalived") else 0
+        assert probe.lost <= least, probe.outages
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -255,7 +241,7 @@ def test_events_that_nobody_reads_stop_no_advert() -> None:
         time.sleep(1)
         held = made.capture.adverts("r1", since=begin)
         if held and held[-1].advert and held[-1].advert.priority:  # it went on, or it handed over: not half
-            assert max(gaps_ms(held)) < 250
+            assert max(gaps_ms(held)) < 500
             assert made.routers[0].has(VIP)
             one.terminate()
         made.wait_master(2, VIP)
@@ -269,8 +255,8 @@ def test_a_blocked_main_thread_disturbs_no_advert_and_no_failover() -> None:
             begin = time.time_ns()
             time.sleep(2)
             adverts = made.capture.adverts("r1", since=begin)
-            assert len(adverts) >= 19
-            assert max(gaps_ms(adverts)) < 250
+            assert len(adverts) >= 9
+            assert max(gaps_ms(adverts)) < 500
             assert not made.capture.adverts("r2", since=begin)
             killed = one_dies(made, one)
             made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2", since=killed))
@@ -379,8 +365,8 @@ def test_one_way_loss_heals_to_one_master_who_announces_again(hurt: str) -> None
             "r1 announces the address again",
             lambda: made.capture.announcements("r1", address=VIP, since=healed),
         )
-        time.sleep(0.5)
-        assert made.quiet_from(2, healed + 400_000_000)
+        time.sleep(1)
+        assert made.quiet_from(2, healed + 800_000_000)
         if isinstance(one, FasthaDaemon):
             counted = one.show("counters")["instances"]["VI"]
             assert counted["overlaps"] >= 1, counted
@@ -406,7 +392,7 @@ def test_a_reload_misses_no_advert_and_a_bad_file_changes_nothing() -> None:
         probe.stop()
         adverts = made.capture.adverts("r1", vrid=VRID, since=begin)
         assert probe.lost == 0
-        assert max(gaps_ms(adverts)) < 250
+        assert max(gaps_ms(adverts)) < 500
         assert all(f.advert and f.advert.priority == 200 for f in adverts)
         assert not made.capture.adverts("r2", vrid=VRID, since=begin)
 
