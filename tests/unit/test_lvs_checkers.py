@@ -692,3 +692,28 @@ def test_http2(tls_context: tuple[ssl.SSLContext, Path]) -> None:
             assert "path is /y" in (await once(http(port, url, bad, ssl=True, http_protocol="2"))).reason
 
     go(main())
+
+
+# -- checks that cannot be made, or break --
+
+
+def test_a_check_that_cannot_be_made_fails_with_the_reason() -> None:
+    result = go(once(DnsCheck(connect_ip=LOCAL, name="a..b")))
+    assert result.cannot_run
+    assert "'a..b' is no domain name" in result.reason
+
+
+def test_a_check_that_breaks_comes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastha.lvs.checkers.tcp import TcpChecker
+
+    def broken(self: TcpChecker) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(TcpChecker, "connected", broken)
+
+    async def main() -> Result:
+        async with server(saying(read=False)) as port:
+            return await once(TcpCheck(connect_ip=LOCAL, connect_port=port))
+
+    result = go(main())
+    assert result.reason == "the check itself failed: RuntimeError: a defect"

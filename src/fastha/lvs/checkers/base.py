@@ -107,6 +107,27 @@ class Check:
         raise NotImplementedError
 
 
+class BrokenCheck(Check):
+    """A check that cannot be made: it fails with the reason, every time."""
+
+    def __init__(self, env: Env, reason: str) -> None:
+        self._loop = env.loop
+        self._reason = reason
+        self._done: Done | None = None
+
+    def start(self, up: bool, done: Done) -> None:
+        self._done = done
+        self._loop.call_soon(self._tell, done)
+
+    def cancel(self) -> None:
+        self._done = None
+
+    def _tell(self, done: Done) -> None:
+        if self._done is done:
+            self._done = None
+            done(Result(ok=False, reason=self._reason, cannot_run=True))
+
+
 def describe_error(code: int) -> str:
     """`Connection refused`."""
     return os.strerror(code)
@@ -237,9 +258,18 @@ class SocketCheck(Check):
             self.fail(describe_error(code))
 
     def probed(self, probe_id: int, kind: int, error: int, was_connected: bool, data: bytes) -> None:
-        """From the probes: one thing that happened."""
+        """From the probes: one thing that happened. Whatever goes wrong here, the check comes to its end."""
         if probe_id != self.probe or self._done is None:
             return
+        try:
+            self._happened(kind, error, was_connected, data)
+        except Exception as failure:
+            if self._done is None:
+                raise
+            text = f"the check itself failed: {type(failure).__name__}: {failure}"
+            self.finish(Result(ok=False, reason=text, cannot_run=True))
+
+    def _happened(self, kind: int, error: int, was_connected: bool, data: bytes) -> None:
         if kind == probe.DATA:
             self.received += len(data)
             self._more_time()

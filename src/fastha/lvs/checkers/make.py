@@ -18,13 +18,22 @@ from fastha.config.model_lvs import (
     TcpCheck,
     UdpCheck,
 )
-from fastha.lvs.checkers.base import Check, Env
+from fastha.lvs.checkers.base import BrokenCheck, Check, Env
 
 # ruff: noqa: PLC0415
 
 
 def make_check(conf: AnyChecker, env: Env, configured_weight: int) -> Check:
-    """The check of this kind."""
+    """The check of this kind; one that cannot be made is a check that fails with the reason."""
+    try:
+        return _make(conf, env, configured_weight)
+    except ImportError as error:
+        return BrokenCheck(env, f"needs {error.name}: pip install 'fastha[checks]'")
+    except (ValueError, OSError) as error:
+        return BrokenCheck(env, f"cannot be made: {error}")
+
+
+def _make(conf: AnyChecker, env: Env, configured_weight: int) -> Check:
     match conf:
         case TcpCheck():
             from fastha.lvs.checkers.tcp import TcpChecker
