@@ -25,7 +25,6 @@ CONFIGS = sorted((DATA / "lvs").glob("*.conf"))
 #: Where the two differ on purpose, and why.
 DIFFERENT: dict[str, str] = {
     "080": "after a checker that keepalived does not take it loses count of the braces; fastha reads on",
-    "120": "random numbers",
     "156": "a BFD_CHECK of a session that could not be made: keepalived keeps it, and it is down",
     "182": "persistence_granularity of a mark in a group: told to the kernel by fastha, lost in 2.2.7",
 }
