@@ -107,13 +107,28 @@ def down_interval_ns(instance: VrrpInstance) -> int:
 def lifetime_s(instance: VrrpInstance) -> int:
     """Seconds that the kernel keeps an address that is not renewed; 0: for ever.
 
-    Unless configured: a little longer than peers wait before they take over, so that a daemon that was
-    killed has lost
-    its addresses by the time, or soon after, a peer holds them.
+    Unless configured: at every moment more than the slowest peer waits are left (in whole seconds of the
+    kernel's, and
+    one to spare), so that a client of a router that was killed is answered until its successor is there;
+    and not much
+    more, so that soon after that only the successor has the address.
     """
     if instance.address_lifetime_s is not None:
         return instance.address_lifetime_s
-    return max(3, math.ceil(down_interval_ns(instance) / SECOND) + 1)
+    wait = _longest_wait_s(instance)
+    return wait + 1 + max(1, wait // 2)
+
+
+def renewal_ns(instance: VrrpInstance) -> int:
+    """How often the lifetime is renewed."""
+    if instance.address_lifetime_s is not None:
+        return instance.address_lifetime_s * SECOND // 2
+    return max(1, _longest_wait_s(instance) // 2) * SECOND
+
+
+def _longest_wait_s(instance: VrrpInstance) -> int:
+    """Whole seconds within which a peer of priority 1 takes over."""
+    return math.ceil((instance.down_timer_adverts * instance.advert_int_ns + skew_ns(instance, 1)) / SECOND)
 
 
 def devices_of(instance: VrrpInstance, table: LinkTable, prefixes: tuple[str, str]) -> dict[str, DeviceSpec]:
@@ -354,7 +369,7 @@ def plan_instance(
         # the switch follows the virtual MAC to the successor's first advert: from then on nothing comes here
         linger=0 if virtual_macs else LINGER,
         hush=b"".join(hush(d.link) for d in devices.values() if d.link.kind == "macvlan"),
-        renew_int=lifetime * SECOND // 2 if lifetime else 0,
+        renew_int=renewal_ns(instance) if lifetime else 0,
         repair_limit=repair[0],
         repair_window=repair[1],
     )

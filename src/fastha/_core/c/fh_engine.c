@@ -395,6 +395,7 @@ static void turn(fh_engine *e, bool more) {
 
     if (e->next_housekeeping < wake) wake = e->next_housekeeping;
     if (say != FH_NEVER && say < wake) wake = say;
+    if (e->repair_at != 0 && e->repair_at < wake) wake = e->repair_at;
     if (!more) {
         timeout = wake - fh_now();
         timeout = timeout < 0 ? 0 : timeout;
@@ -421,6 +422,7 @@ static void turn(fh_engine *e, bool more) {
             fh_node_run_timers(&e->node, now);
         }
     }
+    if (e->repair_at != 0 && now >= e->repair_at) fh_engine_repair(e, now);
     clocks(e, now);
     if (now >= e->next_housekeeping) {
         check_main(e, now);

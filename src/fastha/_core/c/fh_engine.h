@@ -117,6 +117,7 @@ typedef struct fh_ei {
     fh_ns plan_done;
     fh_ns first_said;
     fh_ns trouble_told[4]; /* rate limits of events: sending, netlink, lower master, refused packets */
+    fh_ns repaired_at;     /* last time that something was put back */
     fh_ns hold_until;      /* announcements wait until the kernel answers for the address (IPv6) */
     fh_ns odd_at, claim_told;
     uint16_t odd_told; /* oddities of the last accepted advert, told when they change */
@@ -124,6 +125,7 @@ typedef struct fh_ei {
     uint16_t repair_item;
     uint8_t told_reject;
     bool repair_due;
+    bool same_blow; /* deleted again right after it was put back */
     uint16_t say_place;
     uint8_t say_left; /* rounds still to announce */
     uint8_t out_priority;

@@ -55,6 +55,7 @@ struct fh_engine {
     fh_pace *paces;
     fh_ns next_say; /* pacing: when the head of the queue may go on */
     fh_ns next_housekeeping;
+    fh_ns repair_at;    /* something deleted again and again is put back then; 0: nothing waits */
     fh_ns shields_at;   /* when refused packets were last counted */
     fh_ns clock_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC at the last turn */
     fh_ns boot_offset;  /* CLOCK_BOOTTIME - CLOCK_MONOTONIC */
@@ -122,5 +123,6 @@ void fh_engine_filter(fh_engine *e, fh_sock *s);
 /* fh_engine_nl.c */
 void fh_engine_monitor(fh_engine *e, int fd, fh_ns now);
 void fh_engine_dump(fh_engine *e);
+void fh_engine_repair(fh_engine *e, fh_ns now);
 
 #endif

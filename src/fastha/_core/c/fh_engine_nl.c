@@ -9,6 +9,8 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#define REPAIR_PAUSE (100 * FH_NS_PER_MSEC)
+
 typedef struct {
     const uint8_t *data;
     size_t length;
@@ -187,13 +189,26 @@ static void message(fh_engine *e, const struct nlmsghdr *h, const uint8_t *msg, 
     }
 }
 
-static void repair(fh_engine *e, fh_ns now) {
+/* Puts back what was deleted: at once; but what is deleted again within a moment (ip addr flush tries ten
+ * times) is part of the same blow, put back when it is over and not counted again. */
+void fh_engine_repair(fh_engine *e, fh_ns now) {
     e->repair_due = false;
+    e->repair_at = 0;
     for (uint32_t i = 0; i < e->node.inst_slots; i++) {
         fh_ei *ei = e->node.insts[i] != NULL ? fh_ei_of(e->node.insts[i]) : NULL;
         if (ei == NULL || !ei->repair_due) continue;
-        ei->repair_due = false;
-        if (fh_node_repair(&e->node, &ei->node, ei->repair_item, now)) {
+        if (ei->repaired_at != 0 && now - ei->repaired_at < REPAIR_PAUSE) {
+            fh_ns at = ei->repaired_at + REPAIR_PAUSE;
+            if (e->repair_at == 0 || at < e->repair_at) e->repair_at = at;
+            ei->same_blow = true;
+            continue;
+        }
+        bool counted = !ei->same_blow;
+        ei->same_blow = ei->repair_due = false;
+        ei->repaired_at = now;
+        bool again =
+            counted ? fh_node_repair(&e->node, &ei->node, ei->repair_item, now) : fh_inst_holds(&ei->node);
+        if (again) {
             fh_engine_queue_plan(e, ei, FH_PLAN_ACQUIRE);
             fh_engine_io.announce(e, &ei->node, 1);
         }
@@ -232,7 +247,7 @@ void fh_engine_monitor(fh_engine *e, int fd, fh_ns now) {
             left -= step;
         }
     }
-    if (e->repair_due) repair(e, now);
+    if (e->repair_due) fh_engine_repair(e, now);
 }
 
 void fh_engine_dump(fh_engine *e) {
