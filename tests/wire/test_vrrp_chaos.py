@@ -21,7 +21,7 @@ from fastha.lab.confs import config, instance
 pytestmark = [pytest.mark.wire, needs_root, needs_keepalived]
 VIPS = ("198.51.100.99", "2001:db8:1::99")
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-STEPS = int(os.environ.get("CHAOS_STEPS", "12"))
+STEPS = int(os.environ.get("CHAOS_STEPS", "8"))
 STANDING = ("198.51.100.{}/24", "2001:db8:1::{}/64")
 
 
