@@ -203,3 +203,41 @@ def test_trees(text: str, expected: list[object]) -> None:
 def test_a_name_is_suggested() -> None:
     result = load("test", text="vrrp_instance A {\n virtual_ipadress {\n 10.0.0.1\n }\n}\n")
     assert any(d.suggestion == "did you mean 'virtual_ipaddress'?" for d in result.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("text", "argv"),
+    [  # each as `keepalived -d` shows it
+        ("\"/bin/true a 'b c'\"", ["/bin/true", "a", "b c"]),
+        ("/bin/true", ["/bin/true"]),
+        ("/bin/true a b", ["/bin/true"]),
+        ("'/bin/true x'", ["/bin/true", "x"]),
+        ('"/bin/true \\"a b\\" c"', ["/bin/true", "a b", "c"]),
+        ('"/bin/true a\\ b"', ["/bin/true", "a", "b"]),
+        ('"/bin/true a\\tb"', ["/bin/true", "a", "b"]),
+        ("\"/bin/true a'b c'd\"", ["/bin/true", "ab cd"]),
+        ('"/bin/true   a    b"', ["/bin/true", "a", "b"]),
+        ('"/bin/true" root', ["/bin/true"]),
+        ('"/bin/true a#b"', ["/bin/true", "a#b"]),
+    ],
+)
+def test_commands(text: str, argv: list[str]) -> None:
+    config = load("test", text=f"vrrp_script s {{\n script {text}\n}}\n").config
+    assert config is not None
+    (script,) = config.scripts
+    assert script.command is not None
+    assert list(script.command.argv) == argv
+    assert script.command.user is None
+
+
+def test_who_runs_a_notify_script() -> None:
+    lines_ = 'notify_master /bin/a joe\n notify_backup "/bin/b x" joe users\n'
+    head = "vrrp_instance A {\n interface eth0\n virtual_router_id 5\n virtual_ipaddress {\n 10.0.0.1\n }\n"
+    text = f"{head} {lines_}}}\n"
+    config = load("test", text=text).config
+    assert config is not None
+    notify = config.instances[0].notify
+    assert notify.master is not None
+    assert (notify.master.argv, notify.master.user, notify.master.group) == (("/bin/a",), "joe", None)
+    assert notify.backup is not None
+    assert (notify.backup.argv, notify.backup.user, notify.backup.group) == (("/bin/b", "x"), "joe", "users")

@@ -229,9 +229,8 @@ class CheckerBuilder:
             assert block.statement is not None
             self.reader.warn(block.statement, "FH0202", "MISC_CHECK has no misc_path; the check is left out")
             return None
-        if block.has("user"):
-            user, group, supplementary = self.reader.owner(block.get("user"))
-            command = Command(command.argv, user, group, supplementary, command.text)
+        user, group, supplementary = self.reader.owner(block.get("user", ()))
+        command = Command(command.argv, user, group, supplementary, command.text)
         return MiscCheck(
             **common,
             command=command,

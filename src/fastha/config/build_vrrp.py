@@ -122,8 +122,7 @@ class VrrpBuilder:
                 assert where is not None
                 self.reader.warn(where, "FH0207", f"vrrp_script {name}: {keyword} is 0; 1 second is taken")
         user, group, supplementary = self.reader.owner(block.get("user", ()))
-        if user is not None:
-            command = Command(command.argv, user, group, supplementary, command.text)
+        command = Command(command.argv, user, group, supplementary, command.text)
         return VrrpScript(
             name=name,
             command=None if open_path is not None else command,

@@ -117,6 +117,13 @@ def expects_block() -> frozenset[str]:
     return frozenset(name for name, found in kinds.items() if found == {True})
 
 
+def commands() -> frozenset[str]:
+    """Names after which a line is read by the rules for quoted strings."""
+    return frozenset(
+        k.name for t in TABLES.values() for k in t.values() if k.kind == "command" or k.name == "regex"
+    )
+
+
 def _k(name: str, kind: Kind, help_: str, default: str = "", **more: object) -> Keyword:
     return Keyword(name=name, kind=kind, help=help_, default=default, **more)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from .build_globals import GlobalsBuilder
 from .build_instance import InstanceBuilder
 from .build_lvs import LvsBuilder
 from .diagnostics import Diagnostic, Reporter, did_you_mean
-from .keywords import TABLES, expects_block
+from .keywords import TABLES, commands, expects_block
 from .model import Config, Span
 from .reader import Block, Reader
 from .source import Source
@@ -42,7 +42,7 @@ def load(path: str | Path, *, config_id: str | None = None, text: str | None = N
     """
     reporter = Reporter()
     source = Source(reporter, config_id=config_id)
-    statements = parse(source.lines(path, text), reporter, expects_block())
+    statements = parse(source.lines(path, text), reporter, expects_block(), commands())
     config = _build(statements, Reader(reporter), str(path))
     if reporter.left_out:
         reporter.tell_left_out(Span(str(path), 1))

@@ -16,7 +16,7 @@ from typing import Any
 
 from .diagnostics import Reporter, did_you_mean
 from .keywords import TABLES, Keyword, Table
-from .lexer import Word
+from .lexer import BLANK, Word, string_word
 from .model import SECOND_NS, Command, Track
 from .tree import Statement
 
@@ -338,20 +338,15 @@ class Reader:
         return None
 
     def command(self, arguments: list[Word]) -> Command | None:
-        """A program with its arguments; user and group may follow a quoted command (keepalived.conf(5))."""
-        first = arguments[0]
-        if first.quoted and " " in first.text.strip():
-            argv = tuple(split_command(first.text))
-            rest = arguments[1:]
-        elif first.quoted or len(arguments) == 1:
-            argv = (first.text,)
-            rest = arguments[1:]
-        else:
-            argv = tuple(w.text for w in arguments)
-            rest = []
-        if not argv:
+        """A program: the first word, quoted together with its arguments; user and group may follow."""
+        first, rest = arguments[0], arguments[1:]
+        argv = tuple(split_command(first.text)) if first.quoted else (first.text,)
+        if not argv or not argv[0]:
             self.warn(first, "FH0113", "the command is empty; it is ignored")
             return None
+        if rest and not first.quoted:
+            text = f"only {first.text} is run: the words after it are at most a user and a group"
+            self.note(rest[0], "FH0107", text)
         user, group, supplementary = self.owner(rest)
         return Command(argv, user, group, supplementary, " ".join(w.text for w in arguments))
 
@@ -414,37 +409,15 @@ def flatten(statements: list[Statement] | tuple[Statement, ...]) -> Iterator[Sta
 
 
 def split_command(text: str) -> list[str]:
-    """The words of a quoted command: '…' and "…" quote, a backslash escapes (no shell is involved)."""
+    """The words of a quoted command, by the same rules as the words of a line (no shell is involved)."""
     found: list[str] = []
-    current: list[str] | None = None
-    quote = ""
     at = 0
     while at < len(text):
-        c = text[at]
-        if c == "\\" and quote != "'" and at + 1 < len(text):
-            current = current if current is not None else []
-            current.append(text[at + 1])
-            at += 2
+        if text[at] in BLANK:
+            at += 1
             continue
-        if quote:
-            if c == quote:
-                quote = ""
-            else:
-                assert current is not None
-                current.append(c)
-        elif c in "'\"":
-            quote = c
-            current = current if current is not None else []
-        elif c in " \t":
-            if current is not None:
-                found.append("".join(current))
-                current = None
-        else:
-            current = current if current is not None else []
-            current.append(c)
-        at += 1
-    if current is not None:
-        found.append("".join(current))
+        word, at, _, _ = string_word(text, at, len(text))
+        found.append(word)
     return found
 
 

@@ -67,7 +67,7 @@ _URL = (
     ("path", "path", "word"),
     ("digest", "digest", "word"),
     ("virtualhost", "virtualhost", "word"),
-    ("regex", "regex", "word"),
+    ("regex", "regex", "quoted"),
     ("json_path", "fastha_json_path", "word"),
     ("json_value", "fastha_json_value", "word"),
 )

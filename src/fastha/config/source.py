@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from .diagnostics import Reporter, Severity
+from .lexer import without_comment
 from .model import Span
 
 MAX_LINE = 1024
@@ -383,19 +384,6 @@ def _c_integer(text: str) -> int:
     if len(digits) > 1 and digits[0] == "0" and digits.isdigit():
         return int(text, 8)
     return int(text, 0)
-
-
-def without_comment(line: str) -> str:
-    """The line without what follows # or ! (outside of "..." and not after a backslash)."""
-    if "#" not in line and "!" not in line:
-        return line
-    quoted = False
-    for at, c in enumerate(line):
-        if c == '"':
-            quoted = not quoted
-        elif c in "#!" and not quoted and not (at and line[at - 1] == "\\"):
-            return line[:at]
-    return line
 
 
 def _balanced(text: str, at: int) -> tuple[str, int]:

@@ -41,7 +41,10 @@ class Statement(msgspec.Struct):
 
 
 def parse(
-    lines: Iterable[Line], reporter: Reporter, expects_block: frozenset[str] = frozenset()
+    lines: Iterable[Line],
+    reporter: Reporter,
+    expects_block: frozenset[str] = frozenset(),
+    commands: frozenset[str] = frozenset(),
 ) -> list[Statement]:
     """Builds the tree. A brace may stand on the line of its keyword or on the next one; where it is missing
     after a keyword that is nothing without a block (`expects_block`), it is taken as given."""
@@ -49,7 +52,7 @@ def parse(
     open_blocks: list[tuple[list[Statement], Statement | None]] = [(root, None)]
     last: Statement | None = None  # a statement that a brace on the next line would belong to
     for line in lines:
-        words, problem = words_of(line.text, line.file, line.number)
+        words, problem = words_of(line.text, line.file, line.number, commands)
         if problem is not None:
             reporter.add("warning", "FH0113", problem, words[-1].span, line.text)
         statement: list[Word] = []

@@ -13,6 +13,7 @@ import msgspec
 from .model import Address
 from .model_base import SECOND_NS, Command
 
+_WRITTEN = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\f": "\\f"}
 _UNSAFE = frozenset(" \t!#{}\"'\\")
 HIDDEN = "********"
 
@@ -45,24 +46,24 @@ def switch(value: bool) -> str:
 
 
 def program(command: Command, *, owner: bool = True) -> str:
-    """A command: plain words, or one quoted word when a user follows or an argument has blanks."""
-    plain = all(a and not _UNSAFE.intersection(a) for a in command.argv)
+    """A command: a plain word, or one quoted word with all arguments; then its user."""
     who = user(command) if owner and command.user is not None else ""
-    if plain and not who:
-        return " ".join(command.argv)
-    inner = " ".join(_argument(a) for a in command.argv)
-    quote = "'" if '"' in inner else '"'
-    if " " not in inner:
-        # a quoted word without a blank is taken as it is, not split: nothing in it may be quoted again
-        inner = command.argv[0]
-        quote = "'" if '"' in inner else '"'
-    return f"{quote}{inner}{quote}" + (f" {who}" if who else "")
+    first = command.argv[0]
+    if len(command.argv) == 1 and first and not _UNSAFE.intersection(first):
+        return f"{first} {who}".rstrip()
+    return f"{quoted(' '.join(_argument(a) for a in command.argv))} {who}".rstrip()
+
+
+def quoted(text: str) -> str:
+    """A word of a line that is read by the rules for quoted strings."""
+    escaped = "".join(_WRITTEN.get(c, f"\\{c}" if c in '"\\' else c) for c in text)
+    return f'"{escaped}"'
 
 
 def _argument(text: str) -> str:
     if text and not _UNSAFE.intersection(text):
         return text
-    return "".join(f"\\{c}" if c in " \t\"'\\" else c for c in text) or "''"
+    return "".join(f"\\{c}" if c in " \t\r\v\f\"'\\" else c for c in text) or "''"
 
 
 def user(command: Command) -> str:
@@ -157,6 +158,7 @@ class Writer:
             "ns": lambda: seconds(value),
             "us": lambda: millis(value),
             "word": lambda: word(str(value)),
+            "quoted": lambda: quoted(str(value)),
             "plain": lambda: str(value),
             "nonzero": lambda: str(value) if value else "",
             "ns_nonzero": lambda: seconds(value) if value else "",
