@@ -76,41 +76,54 @@ def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> di
     scenario = load(name)
     shuffle = random.Random(name)
     cases = []
-    with Wakeups() as control:
-        for case in scenario.cases(size):
-            if words and not any(word in case.name for word in words):
-                continue
-            daemons = [each for each in case.daemons if not only or each in only]
-            results = {each: Result(case.name, each) for each in daemons}
-            for repeat in range(case.repeats):
-                shuffle.shuffle(daemons)
-                for daemon in daemons:
-                    began = time.monotonic()
-                    try:
-                        results[daemon].add(scenario.measure(case, daemon))
-                        word = "done"
-                    except (LabError, AssertionError, KeyError, OSError) as error:
-                        notes = "\n".join(getattr(error, "__notes__", []))
-                        results[daemon].failures.append(f"{type(error).__name__}: {error}\n{notes}".strip())
-                        word = f"FAILED: {error}"
-                    took = time.monotonic() - began
-                    print(
-                        f"{name}: {case.name}: {daemon} {repeat + 1}/{case.repeats}: {word} ({took:.1f} s)",
-                        flush=True,
-                    )
-            cases.append(
-                {
-                    "name": case.name,
-                    "parameters": case.parameters,
-                    "daemons": {
-                        each: {"metrics": kept(results[each].samples), "failures": results[each].failures}
-                        for each in case.daemons
-                        if each in results
-                    },
-                }
-            )
-    late = {which: statistic(control.late_us, which) for which in ("p50", "p99", "max")}
-    return {"name": name, "size": size, "control_fifo_us": late, "cases": cases}
+    every: list[float] = []
+    for case in scenario.cases(size):
+        if words and not any(word in case.name for word in words):
+            continue
+        daemons = [each for each in case.daemons if not only or each in only]
+        results = {each: Result(case.name, each) for each in daemons}
+        for repeat in range(case.repeats):
+            shuffle.shuffle(daemons)
+            for daemon in daemons:
+                began = time.monotonic()
+                try:
+                    with Wakeups() as own:
+                        samples = scenario.measure(case, daemon)
+                    results[daemon].add(samples)
+                    results[daemon].control_us += own.late_us
+                    word = "done"
+                except (LabError, AssertionError, KeyError, OSError) as error:
+                    notes = "\n".join(getattr(error, "__notes__", []))
+                    results[daemon].failures.append(f"{type(error).__name__}: {error}\n{notes}".strip())
+                    word = f"FAILED: {error}"
+                took = time.monotonic() - began
+                print(
+                    f"{name}: {case.name}: {daemon} {repeat + 1}/{case.repeats}: {word} ({took:.1f} s)",
+                    flush=True,
+                )
+        cases.append(
+            {
+                "name": case.name,
+                "parameters": case.parameters,
+                "daemons": {
+                    each: {
+                        "metrics": kept(results[each].samples),
+                        "control_us": _late(results[each].control_us),
+                        "failures": results[each].failures,
+                    }
+                    for each in case.daemons
+                    if each in results
+                },
+            }
+        )
+        for each in results.values():
+            every += each.control_us
+    return {"name": name, "size": size, "control_fifo_us": _late(every), "cases": cases}
+
+
+def _late(values: list[float]) -> dict[str, float | None]:
+    """What is told of the control."""
+    return {which: statistic(values, which) for which in ("p50", "p99", "max")}
 
 
 def main(arguments: list[str] | None = None) -> int:

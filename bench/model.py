@@ -70,6 +70,7 @@ class Result:
     daemon: str
     samples: dict[str, list[float]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    control_us: list[float] = field(default_factory=list)
 
     def add(self, more: dict[str, list[float]]) -> None:
         """Take the samples of one more repeat."""

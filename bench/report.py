@@ -52,7 +52,7 @@ def _section(name: str, data: dict[str, Any], target: Path) -> str:
     late = " / ".join(_number(control[which], 0) for which in ("p50", "p99", "max"))
     out.append(f"{data['when']}, size `{data['size']}`. Control: {late} µs (p50 / p99 / max).\n")
     headings = ["case", "daemon", "n", *(f"{m.heading} ({' / '.join(m.show)})" for m in scenario.METRICS)]
-    headings.append("ratio of the first")
+    headings += ["ratio of the first", "control p99, µs"]
     out.append("| " + " | ".join(headings) + " |")
     out.append("| " + " | ".join("---" for _ in headings) + " |")
     for case in data["cases"]:
@@ -99,6 +99,7 @@ def _row(scenario: Scenario, case: dict[str, Any], daemon: str, result: dict[str
     mine = _statistic(case, "fastha", first, "p50")
     theirs = _statistic(case, "keepalived", first, "p50")
     row.append(_number(mine / theirs, 3) if daemon == "fastha" and mine is not None and theirs else "")
+    row.append(_number(result.get("control_us", {}).get("p99"), 0))
     return row
 
 

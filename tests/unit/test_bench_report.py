@@ -27,7 +27,7 @@ ROUTERS = [
 def _data(mine: float, theirs: float) -> dict[str, Any]:
     def part(value: float) -> dict[str, Any]:
         samples = {"advert_excess_ms": [value] * 3, "garp_excess_ms": [value] * 3}
-        return {"metrics": kept(samples), "failures": []}
+        return {"metrics": kept(samples), "failures": [], "control_us": {"p99": 42.0}}
 
     return {
         "machine": {
@@ -71,7 +71,7 @@ def test_goals_are_judged_by_the_numbers(tmp_path: Path, mine: float, verdict: s
     text = (tmp_path / "report.md").read_text()
     assert f"- advert excess at most 0.3 of keepalived's, kill 100 ms: {verdict}\n" in text
     assert f"| kill 100 ms | fastha | 3 | {mine:.3f} / {mine:.3f} / {mine:.3f} |" in text
-    assert f"| {mine / 0.5:.3f} |\n" in text
+    assert f"| {mine / 0.5:.3f} | 42 |\n" in text
     assert "(report/failover-advert_excess_ms.svg)" in text
     assert (tmp_path / "report" / "failover-advert_excess_ms.svg").exists()
 
