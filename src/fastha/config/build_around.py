@@ -1,4 +1,4 @@
-"""From the blocks around virtual servers to the model: groups of addresses, client certificates, timeouts, the
+"""From the blocks around virtual servers to the model: groups of addresses, certificates, timeouts, the
 sync daemon (keepalived.conf(5), "LVS CONFIGURATION").
 """
 
