@@ -126,6 +126,7 @@ typedef struct fh_ei {
     uint8_t told_reject;
     bool repair_due;
     bool same_blow; /* deleted again right after it was put back */
+    bool blow_over; /* the last repair was the uncounted end of a blow */
     uint16_t say_place;
     uint8_t say_left; /* rounds still to announce */
     uint8_t out_priority;

@@ -190,7 +190,8 @@ static void message(fh_engine *e, const struct nlmsghdr *h, const uint8_t *msg, 
 }
 
 /* Puts back what was deleted: at once; but what is deleted again within a moment (ip addr flush tries ten
- * times) is part of the same blow, put back when it is over and not counted again. */
+ * times) is part of the same blow, put back when it is over and not counted again. Who still deletes
+ * after that is counted: it is no single blow. */
 void fh_engine_repair(fh_engine *e, fh_ns now) {
     e->repair_due = false;
     e->repair_at = 0;
@@ -203,7 +204,8 @@ void fh_engine_repair(fh_engine *e, fh_ns now) {
             ei->same_blow = true;
             continue;
         }
-        bool counted = !ei->same_blow;
+        bool counted = !ei->same_blow || ei->blow_over;
+        ei->blow_over = !counted;
         ei->same_blow = ei->repair_due = false;
         ei->repaired_at = now;
         bool again =
