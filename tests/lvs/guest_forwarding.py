@@ -78,7 +78,7 @@ def test_forwarding(bed: Bed, method: str) -> None:
             counters = it.manager.snapshot().virtual_servers[0].counters
             return counters.connections >= 110 and counters.in_bytes > 0
 
-        until(counted, 10, "the counters")
+        until(counted, 30, "the counters")
 
 
 def test_a_drained_server_keeps_its_connections_and_is_removed_after_the_last(bed: Bed) -> None:

@@ -173,7 +173,8 @@ def test_every_kind_of_failover_and_back(pair: tuple[str, str], name: str, tmp_p
             first = made.capture.adverts("r2", vrid=vrid, since=killed)[0]
             waited = (first.at_ns - last.at_ns) / 1e6
             down = codec.vrrp_down_ns(case.version, LOW, int(ms * 1e6)) / 1e6
-            assert down - 1 < waited < down + 500
+            # One advert more where the machine stood still: who was stalled gives the master that long.
+            assert down - 1 < waited < down + ms + 500
         two.terminate()
         made.capture.stop()
         assert made.capture.dropped == 0

@@ -41,6 +41,7 @@ class Balance:
         self._state = state
         self._files = FileWatcher(asyncio.get_running_loop(), on_change=self._file, log=self._say)
         self.manager: LvsManager | None = None
+        self._config: Config | None = None
 
     def _say(self, text: str) -> None:
         self._log("warning", text, key=text[:60])
@@ -49,6 +50,7 @@ class Balance:
 
     async def configure(self, config: Config) -> None:
         """Starts, or goes over to another configuration as a difference."""
+        self._config = config
         if self.manager is None:
             namespace = config.globals_.net_namespace_ipvs
 
@@ -58,7 +60,7 @@ class Balance:
             self.manager = LvsManager(
                 self._event,
                 runner=self._hooks.runner,
-                program=lambda command: self._program(config, command),
+                program=self._program,
                 state_path=self._state,
                 inside=inside,
             )
@@ -74,8 +76,9 @@ class Balance:
         for running in self._vrrp.instances.values():
             self.vrrp_state(running.name, running.state, running.conf.vrid)
 
-    def _program(self, config: Config, command: Command) -> Program | str:
-        resolver: Resolver = script_resolver(config)
+    def _program(self, command: Command) -> Program | str:
+        assert self._config is not None
+        resolver: Resolver = script_resolver(self._config)
         found = resolver.program(
             command.argv, command.user, command.group, supplementary=command.supplementary, what="MISC_CHECK"
         )

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import signal
 import time
+import traceback
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._changed_links: set[str] = set()
         self._exit_code = EXIT_OK
+        self._broken: BaseException | None = None
         self.hooks: Hooks | None = None
         self.balance: Balance | None = None
         self._poller: Linkbeat | None = None
@@ -139,6 +141,7 @@ class Daemon:
         )
         self._commands()
         try:
+            loop.set_exception_handler(self._uncaught)
             for warning in self.engine.start():
                 self.log("warning", warning)
             loop.add_reader(self.engine.fileno(), self._events)
@@ -168,11 +171,31 @@ class Daemon:
             self.log("info", f"fastha {__version__} runs {len(self.config.instances)} VRRP instances")
             self._make_outlets(self.config)
             await self._ending.wait()
+            if self._broken is not None:
+                raise self._broken
             await self._end()
         finally:
             # whatever went wrong: peers are told, addresses go
             await self._abandon()
         return self._exit_code
+
+    def _uncaught(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error that nobody caught. In a callback it may have left anything half done: the daemon hands
+        over and ends, for its supervisor to start it anew. A task of its own harms only itself.
+        """
+        error = context.get("exception")
+        text = f"internal error: {context.get('message')}"
+        if error is not None:
+            text += "\n" + "".join(traceback.format_exception(error)).rstrip()
+        if not isinstance(error, Exception) or "task" in context or "future" in context:
+            self.log("error", text, key="internal error")
+        elif self._broken is None:
+            self.log("error", text)
+            self._broken = error
+            # What fails is called again as long as it is readable.
+            loop.remove_reader(self.engine.fileno())
+            loop.remove_reader(self.monitor.fileno())
+            self._ending.set()
 
     def _make_hooks(self, configuration: Config) -> None:
         """Tracking and notification, loaded when there is something to track or to tell."""
