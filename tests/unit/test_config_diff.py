@@ -13,7 +13,7 @@ from fastha.config import load
 from fastha.config.diff import Change, compare, identity, server_name
 from fastha.config.model import Config
 from fastha.lvs.service import VirtualState
-from fastha.vrrp.manager import identity as daemon_identity
+from fastha.vrrp.running import identity as daemon_identity
 
 BASE = """
 global_defs { router_id r1 }

@@ -23,27 +23,19 @@ import msgspec
 from fastha import __version__, config
 from fastha._core.engine import Engine, EngineError
 from fastha.config.model import Config
-from fastha.net import leftovers
 from fastha.net.filters import choose
-from fastha.net.linkbeat import Linkbeat, LinkbeatMethod
-from fastha.net.links import LinkEvent, LinkEventKind, LinkMonitor, LinkTable, MonitorOverrunError
-from fastha.net.model_plan import ModelPlanner, PlanError
 from fastha.net.namespace import NamespaceError, enter
-from fastha.net.nlsock import NetlinkSocket
-from fastha.net.plan import PlanObject
-from fastha.net.statics import StaticObjects
-from fastha.net.sysctl import SysctlKeeper, disable_local_igmp
-from fastha.net.tables import NameTables
+from fastha.net.sysctl import disable_local_igmp
 from fastha.telemetry.log import Sink, StreamSink, default_sinks
 from fastha.telemetry.recorder import TransitionRecorder
 from fastha.vrrp.manager import Manager
-from fastha.vrrp.planner import skew_ns
 from fastha.vrrp.records import Level, Note, Transition
-from fastha.vrrp.words import NOBODY_CAME
 
 from . import show, wants
+from .commands import Commands
 from .control import ControlError, ControlServer
 from .log import Log
+from .machine import Machine
 from .options import (
     EXIT_CONFIG,
     EXIT_FATAL,
@@ -57,7 +49,6 @@ from .pidfile import AlreadyRunningError, PidFile
 from .systemd import Notifier
 
 if TYPE_CHECKING:
-    from fastha.lvs.manager import LvsManager
     from fastha.telemetry.snapshot import DaemonSnapshot
 
     from .balance import Balance
@@ -92,12 +83,10 @@ class Daemon:
         self._systemd = Notifier()
         self._ending = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._changed_links: set[str] = set()
         self._exit_code = EXIT_OK
         self._broken: BaseException | None = None
         self.hooks: Hooks | None = None
         self.balance: Balance | None = None
-        self._poller: Linkbeat | None = None
         self.recorder = TransitionRecorder()
         self._dumps: Dumps | None = None
         self._outlets: Outlets | None = None
@@ -108,17 +97,7 @@ class Daemon:
         """Runs until told to stop; returns the exit code."""
         g = self.config.globals_
         loop = asyncio.get_running_loop()
-        self.monitor = LinkMonitor(
-            routes=bool(self.config.static_routes), rules=bool(self.config.static_rules)
-        )
-        self.netlink = NetlinkSocket()
-        self.table = LinkTable.snapshot(self.netlink)
-        self.sysctls = SysctlKeeper(self.options.run_directory / "sysctl.json")
-        self.planner = ModelPlanner(
-            self.table,
-            NameTables(g.iproute_usr_dir, g.iproute_etc_dir),
-            lambda text: self.log("warning", text, key=text),
-        )
+        self.machine = Machine(self)
         affinity = g.vrrp.cpu_affinity
         self.engine = Engine(
             max_instances=max(1024, 2 * len(self.config.instances)),
@@ -126,37 +105,36 @@ class Daemon:
             cpu=affinity[0] if affinity else -1,
             main_timeout=g.main_timeout_ns,
         )
-        self.statics = StaticObjects(self.table, self.netlink)
         self.manager = Manager(
             self.engine,
-            self.table,
-            self.netlink,
-            sysctls=self.sysctls,
-            planner=self.planner,
+            self.machine.table,
+            self.machine.netlink,
+            sysctls=self.machine.sysctls,
+            planner=self.machine.planner,
             on_transition=self._transition,
             on_note=self._note,
         )
         self.control = ControlServer(
             self.options.control_socket or Path(g.control_socket), group=g.control_group
         )
-        self._commands()
+        Commands(self).register(self.control.add)
         try:
             loop.set_exception_handler(self._uncaught)
             for warning in self.engine.start():
                 self.log("warning", warning)
             loop.add_reader(self.engine.fileno(), self._events)
-            loop.add_reader(self.monitor.fileno(), self._links)
+            loop.add_reader(self.machine.monitor.fileno(), self.machine.changed)
             self._beat()
             self._watchdog()
-            found = leftovers.find(self.table, self.netlink)
+            found = self.machine.found()
             self._make_hooks(self.config)
             if self.hooks is not None:
                 await self.hooks.startup()
             self._apply(self.config)
-            self._clear_leftovers(found)
-            self._linkbeat()
+            self.machine.clear_leftovers(found)
+            self.machine.poll_links()
             if g.disable_local_igmp:
-                disable_local_igmp(self.sysctls)
+                disable_local_igmp(self.machine.sysctls)
             self._begin()
             await self._balance(self.config)
             try:
@@ -194,7 +172,7 @@ class Daemon:
             self._broken = error
             # What fails is called again as long as it is readable.
             loop.remove_reader(self.engine.fileno())
-            loop.remove_reader(self.monitor.fileno())
+            loop.remove_reader(self.machine.monitor.fileno())
             self._ending.set()
 
     def _make_hooks(self, configuration: Config) -> None:
@@ -211,26 +189,9 @@ class Daemon:
 
             assert self.hooks is not None
             state = self.options.run_directory / "servers.json"
-            self.balance = Balance(self.hooks, self.manager, self.table, self.log, state)
+            self.balance = Balance(self.hooks, self.manager, self.machine.table, self.log, state)
         if self.balance is not None:
             await self.balance.configure(configuration)
-
-    def _linkbeat(self) -> None:
-        """Polls the links that the configuration asks to be polled, once a second."""
-        names = {entry.interface: entry.method for entry in self.config.linkbeat_interfaces}
-        for conf in self.config.instances:
-            polled = conf.linkbeat_use_polling or self.config.globals_.linkbeat_use_polling
-            if polled and conf.interface is not None:
-                names.setdefault(conf.interface, None)
-        if names and self._poller is None:
-            self._poller = Linkbeat()
-        for name, method in names.items():
-            link = self.table.by_name(name)
-            if link is not None and self._poller is not None:
-                asked = LinkbeatMethod[method] if method is not None else None
-                self.engine.link_state(link.ifindex, self._poller.poll(name, asked))
-        if names:
-            asyncio.get_running_loop().call_later(1.0, self._linkbeat)
 
     def _begin(self) -> None:
         g = self.config.globals_
@@ -253,7 +214,7 @@ class Daemon:
             self.manager.filter, told = choose(firewall, track_primary=tracked)
             for text in told:
                 self.log("warning", text)
-        self._statics(configuration)
+        self.machine.set_statics(configuration)
         self._make_hooks(configuration)
         self.manager.apply(configuration)
         if self.hooks is not None:
@@ -261,54 +222,7 @@ class Daemon:
         if self._outlets is not None:
             self._make_outlets(configuration)
         self.config = configuration
-        self._record()
-
-    def _statics(self, configuration: Config) -> None:
-        wanted: list[PlanObject] = []
-        interface = configuration.globals_.default_interface or "eth0"
-        for address in configuration.static_addresses:
-            self._try(wanted, lambda a=address: [self.planner.address(a, a.dev or interface, static=True)])
-        for route in configuration.static_routes:
-            self._try(wanted, lambda r=route: [self.planner.route(r)])
-        for rule in configuration.static_rules:
-            self._try(wanted, lambda r=rule: self.planner.rule(r))
-        for failure in self.statics.replace(wanted):
-            self.log("error", f"static {failure.thing.text}: {failure.reason}")
-
-    def _try(self, wanted: list[PlanObject], make: Any) -> None:
-        try:
-            wanted.extend(make())
-        except PlanError as error:
-            self.log("warning", f"static objects: {error}", key=str(error))
-
-    def _record(self) -> None:
-        messages = [
-            o.remove for r in self.manager.instances.values() if r.plan is not None for o in r.plan.objects
-        ]
-        try:
-            leftovers.Record(self.options.run_directory / "objects.json").write(
-                messages, self.manager.devices.specs.values()
-            )
-        except OSError as error:
-            self.log("warning", f"cannot note what may be left behind: {error}", key="record")
-
-    def _clear_leftovers(self, found: list[leftovers.Found]) -> None:
-        """What a predecessor left: adopted if wanted, otherwise removed, before the first advert."""
-        plans = [r.plan for r in self.manager.instances.values() if r.plan is not None]
-        verdict = leftovers.sort_out(
-            found,
-            keep={thing.key for thing in self.statics.objects},
-            virtual={thing.key for plan in plans for thing in plan.objects},
-            devices=list(self.manager.devices.specs.values()),
-            recorded=leftovers.Record(self.options.run_directory / "objects.json").read(),
-            alone=not leftovers.other_daemons(),
-        )
-        for thing in verdict.remove:
-            self.log("info", f"removing what an earlier run left behind: {thing.text}")
-        for thing in verdict.foreign:
-            self.log("warning", f"{thing.text} carries our tag, but another daemon runs here; left alone")
-        for error in leftovers.apply(verdict, self.netlink):
-            self.log("error", f"leftover: {error}")
+        self.machine.record()
 
     # ---------------------------------------------------------------- signs of life
 
@@ -365,51 +279,6 @@ class Daemon:
         self.log(note.level.value, note.text, key=f"{note.kind} {note.instance}")
         if self.hooks is not None:
             self.hooks.note(note)
-
-    def _links(self) -> None:
-        try:
-            messages = self.monitor.read()
-        except MonitorOverrunError as error:
-            self.log("warning", f"link changes: {error.strerror}", key="overrun")
-            for event in self.table.resync(self.netlink):
-                self._link(event)
-            messages = []
-        for kind, body in messages:
-            with contextlib.suppress(ValueError):
-                change = self.table.apply(kind, body)
-                if change is not None:
-                    self._link(change)
-                    for failure in self.statics.link_changed(change):
-                        self.log(
-                            "error", f"static {failure.thing.text}: {failure.reason}", key=failure.thing.text
-                        )
-            lost = self.statics.heard(kind, body)
-            if lost is not None:
-                self.log("warning", f"somebody removed static {lost.text}; put back", key=lost.text)
-        if self._changed_links:
-            names, self._changed_links = self._changed_links, set()
-            self.manager.links_changed(names)
-            if self.balance is not None:
-                self.balance.addresses()
-            if self.config.static_addresses or self.config.static_routes:
-                self._statics(self.config)
-
-    def _link(self, event: LinkEvent) -> None:
-        """Notes which interfaces are to be planned anew; the state of a link is the engine's own business."""
-        link = event.link
-        if link is None:
-            return
-        if event.address is not None:
-            if event.address.address in self.manager.virtual_addresses:
-                return
-        elif event.kind is LinkEventKind.LINK_CHANGED and event.before is not None:
-            b = event.before
-            same = (b.mac, b.noarp, b.master, b.parent) == (link.mac, link.noarp, link.master, link.parent)
-            if same:
-                return
-        self._changed_links.add(link.name)
-        if event.before is not None:
-            self._changed_links.add(event.before.name)
 
     # ---------------------------------------------------------------- signals and reload
 
@@ -498,117 +367,6 @@ class Daemon:
             self.last_reload = "applied"
             return {"changes": changes, "applied": True}
 
-    # ---------------------------------------------------------------- the control socket
-
-    def _commands(self) -> None:
-        add = self.control.add
-        add("status", self._do_status, reads=True)
-        add("instances", self._do_instances, reads=True)
-        add("instance", self._do_instance, reads=True)
-        add("events", self._do_events, reads=True)
-        add("counters", self._do_counters, reads=True)
-        add("reload", self._do_reload, reads=False)
-        add("drain", self._do_drain, reads=False)
-        add("undrain", self._do_undrain, reads=False)
-        add("announce", self._do_announce, reads=False)
-        add("servers", self._do_servers, reads=True)
-        add("server_drain", self._do_server_drain, reads=False)
-        add("server_undrain", self._do_server_undrain, reads=False)
-        add("server_weight", self._do_server_weight, reads=False)
-
-    async def _do_status(self, _arguments: dict[str, Any]) -> Any:
-        return show.status(self)
-
-    async def _do_instances(self, _arguments: dict[str, Any]) -> Any:
-        return [show.instance(self, running) for running in self.manager.instances.values()]
-
-    async def _do_instance(self, arguments: dict[str, Any]) -> Any:
-        return show.instance_in_full(self, self._named(arguments))
-
-    async def _do_events(self, arguments: dict[str, Any]) -> Any:
-        name = arguments.get("instance")
-        limit = int(arguments.get("limit", 100))
-        chosen = [e for e in self.history if name is None or e.instance == name]
-        return [show.event(e) for e in chosen[-limit:]]
-
-    async def _do_counters(self, _arguments: dict[str, Any]) -> Any:
-        return show.counters(self)
-
-    async def _do_reload(self, arguments: dict[str, Any]) -> Any:
-        return await self.reload(check=bool(arguments.get("check")))
-
-    def _named(self, arguments: dict[str, Any]) -> Any:
-        name = arguments.get("name")
-        running = self.manager.by_name(str(name))
-        if running is None:
-            known = ", ".join(sorted(r.name for r in self.manager.instances.values())) or "none"
-            raise ControlError(f"there is no instance {name!r}; there are: {known}")
-        return running
-
-    async def _do_drain(self, arguments: dict[str, Any]) -> Any:
-        """Hands over without a gap; if nobody takes over, the address stays (unless forced)."""
-        running = self._named(arguments)
-        was_master = running.state == "MASTER"
-        force = bool(arguments.get("force"))
-        self.manager.maintenance(running, True, leave=force)
-        patience = (skew_ns(running.conf, 1) + running.conf.advert_int_ns) / 1e9 + 2.0
-        deadline = time.monotonic() + patience
-        while was_master and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
-            if running.state == "FAULT":
-                break
-            if running.state == "MASTER" and running.cause == NOBODY_CAME:
-                self.manager.maintenance(running, False)
-                raise ControlError(
-                    f"{running.name}: nobody took over, so it goes on being master and nothing was lost; "
-                    "is the other router running? --force leaves all the same"
-                )
-        return {"instance": running.name, "state": running.shown_state, "successor": running.master}
-
-    async def _do_undrain(self, arguments: dict[str, Any]) -> Any:
-        running = self._named(arguments)
-        self.manager.maintenance(running, False)
-        return {"instance": running.name}
-
-    async def _do_announce(self, arguments: dict[str, Any]) -> Any:
-        running = self._named(arguments)
-        self.engine.announce(running.slot)
-        return {"instance": running.name}
-
-    def _servers(self) -> LvsManager:
-        if self.balance is None or self.balance.manager is None:
-            raise ControlError("no virtual servers are configured")
-        return self.balance.manager
-
-    async def _do_servers(self, _arguments: dict[str, Any]) -> Any:
-        self._servers()
-        assert self.balance is not None
-        return await self.balance.show()
-
-    async def _do_server_drain(self, arguments: dict[str, Any]) -> Any:
-        deadline = arguments.get("deadline_s")
-        try:
-            return await self._servers().drain(
-                str(arguments.get("server")), deadline_s=float(deadline) if deadline is not None else None
-            )
-        except LookupError as error:
-            raise ControlError(str(error)) from None
-
-    async def _do_server_undrain(self, arguments: dict[str, Any]) -> Any:
-        try:
-            return await self._servers().undrain(str(arguments.get("server")))
-        except LookupError as error:
-            raise ControlError(str(error)) from None
-
-    async def _do_server_weight(self, arguments: dict[str, Any]) -> Any:
-        weight = arguments.get("weight")
-        try:
-            return await self._servers().set_weight(
-                str(arguments.get("server")), int(weight) if weight is not None else None
-            )
-        except LookupError as error:
-            raise ControlError(str(error)) from None
-
     # ---------------------------------------------------------------- the end
 
     async def _end(self) -> None:
@@ -620,7 +378,7 @@ class Daemon:
             await self.balance.close()
         if self.hooks is not None:
             await self.hooks.close()
-        self.statics.remove_all()
+        self.machine.statics.remove_all()
         if self._outlets is not None:
             await self._outlets.close()
 
@@ -635,9 +393,7 @@ class Daemon:
         with contextlib.suppress(Exception):
             self._events()
         self.engine.close()
-        leftovers.Record(self.options.run_directory / "objects.json").remove()
-        self.monitor.close()
-        self.netlink.close()
+        self.machine.close()
 
 
 def run(options: Options) -> int:

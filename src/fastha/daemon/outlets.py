@@ -17,8 +17,8 @@ from fastha.config.model import Globals
 from fastha.scripts.pool import DaemonPool
 from fastha.telemetry.history import DEFAULT_PATH, History, HistoryMark, HistoryRecord
 from fastha.telemetry.snapshot import DaemonSnapshot
-from fastha.vrrp.manager import Running
 from fastha.vrrp.records import Transition
+from fastha.vrrp.running import Running
 
 FILE_EVERY_S = 15.0
 _RETRY_S = 10.0

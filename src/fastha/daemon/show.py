@@ -13,9 +13,9 @@ from fastha import __version__
 from fastha._core.events import fault_words
 from fastha.config.diff import compare
 from fastha.config.model import Config
-from fastha.vrrp.manager import Running
 from fastha.vrrp.planner import down_interval_ns, lifetime_s, skew_ns
 from fastha.vrrp.records import Note, Transition
+from fastha.vrrp.running import Running
 
 if TYPE_CHECKING:
     from .main import Daemon

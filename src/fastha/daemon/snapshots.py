@@ -33,7 +33,8 @@ from fastha.telemetry.snapshot import (
 from fastha.tracking.hub import TrackingHub
 from fastha.tracking.scripts import DURATION_BOUNDS
 from fastha.tracking.spec import Kind
-from fastha.vrrp.manager import Manager, Running
+from fastha.vrrp.manager import Manager
+from fastha.vrrp.running import Running
 
 _NS = 1e9
 _AUTH = {"none": 0, "pass": 1, "ah": 2}

@@ -17,16 +17,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 import time
 from collections.abc import Callable
 
 import msgspec
 
-from fastha._core.engine import Engine, EngineError, Event
+from fastha._core.engine import Engine, Event
 from fastha._core.events import EventKind, Fault
 from fastha._core.spec import NO_SLOT, VrrpSpec
-from fastha.config.model import Config, IPAddress, Track, VrrpInstance
+from fastha.config.model import Config, Track, VrrpInstance
 from fastha.net.filters import Filter, FilterAddress, FilterError
 from fastha.net.links import LinkTable
 from fastha.net.model_plan import ModelPlanner, PlanError
@@ -36,10 +35,11 @@ from fastha.net.sysctl import SysctlError, SysctlKeeper, ipv4
 from fastha.net.vmac import DeviceError, DeviceManager, DeviceSpec
 
 from . import words
-from .planner import GROUP4, GROUP6, Device, Plan, devices_of, plan_instance
+from .planner import Device, Plan, devices_of, plan_instance
 from .records import Level, Mark, Note, Transition
+from .running import Identity, Running, identity
+from .sockets import Sockets
 
-_VRRP, _AH, _ARP, _NA = 112, 51, 1, 58
 _TOLD = (
     Fault.DISABLED
     | Fault.NO_SOURCE
@@ -54,96 +54,6 @@ _TOLD = (
 _TRACKED = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
 _PLANNED = Fault.NO_SOURCE | Fault.CONFIG
 """Faults that planning sets and clears."""
-
-Identity = tuple[int, int, str, str]
-
-
-def identity(instance: VrrpInstance) -> Identity:
-    """What makes an instance the same over a reload."""
-    how = f"unicast {instance.source}" if instance.unicast else f"multicast {instance.mcast_group}"
-    if instance.vmac is not None:
-        how += f" {instance.vmac.kind}"
-    return (instance.family, instance.vrid, instance.interface or "", how)
-
-
-class Running:
-    """An instance at work: what it was configured as, what was planned, what the engine says of it."""
-
-    __slots__ = (
-        "cause",
-        "conf",
-        "deleted",
-        "delta",
-        "devices",
-        "digest",
-        "master",
-        "pending",
-        "plan",
-        "reasons",
-        "rules",
-        "since_ns",
-        "since_wall_ns",
-        "slot",
-        "socks",
-        "state",
-        "stopping",
-        "told",
-        "tracking",
-        "zero_ns",
-    )
-
-    def __init__(self, slot: int, conf: VrrpInstance) -> None:
-        self.slot = slot
-        self.conf = conf
-        self.plan: Plan | None = None
-        self.digest = b""
-        """Of what the engine was told: enough to see whether something changed."""
-        self.told = int(Fault.DISABLED)
-        self.delta = 0
-        self.state = "INIT"
-        self.since_ns = time.monotonic_ns()
-        self.since_wall_ns = time.time_ns()
-        self.cause = ""
-        self.master: str = ""
-        self.devices: dict[str, Device] = {}
-        self.socks: tuple[int, ...] = ()
-        self.stopping = False
-        self.deleted = False
-        self.reasons: tuple[str, ...] = ()
-        self.tracking: tuple[str, ...] = ()
-        self.pending: Transition | None = None
-        self.zero_ns = 0
-        self.rules: tuple[PlanObject, ...] | None = None
-
-    def item(self, number: int) -> str:
-        """What the engine calls by its number, as an operator would write it."""
-        objects = self.plan.objects if self.plan is not None else ()
-        return objects[number].text if number < len(objects) else "an object"
-
-    @property
-    def name(self) -> str:
-        """Its name, as configured now."""
-        return self.conf.name
-
-    def master_heard(self, engine: Engine, within_s: float = 120.0) -> bool:
-        """Whether another router of this virtual router was heard lately."""
-        heard = int(engine.status(self.slot)["heard_ns"])
-        return heard != 0 and time.monotonic_ns() - heard < within_s * 1e9
-
-    @property
-    def shown_state(self) -> str:
-        """The state for people: FAULT on the operator's wish is MAINT."""
-        if self.state == "FAULT" and self.told & Fault.MAINTENANCE:
-            return "MAINT"
-        return self.state
-
-
-class _Sock(msgspec.Struct):
-    """A receive socket and who uses it."""
-
-    slot: int
-    users: set[int]
-    groups: set[bytes]
 
 
 class Manager:
@@ -176,7 +86,7 @@ class Manager:
         self._leaving: dict[int, Running] = {}
         self._free: list[int] = []
         self._next_slot = 0
-        self._socks: dict[tuple[int, int, int], _Sock] = {}
+        self._sockets = Sockets(engine, self._note)
         self._groups: dict[str, tuple[int, tuple[int, ...]]] = {}
         self._paces: dict[str, int] = {}
         self._default_paces = (0, 0, 0)
@@ -328,7 +238,7 @@ class Manager:
             repair=(self.config.globals_.repair_limit, self.config.globals_.repair_window_ns),
             ours=self._ours,
         )
-        socks, sock, sock_vmac = self._make_socks(running, plan)
+        socks, sock, sock_vmac = self._sockets.make(running, plan)
         assert plan.spec is not None
         spec = msgspec.structs.replace(plan.spec, sock=sock, sock_vmac=sock_vmac)
         digest = hashlib.blake2b(msgspec.msgpack.encode(spec), digest_size=16).digest()
@@ -346,7 +256,7 @@ class Manager:
         running.plan = msgspec.structs.replace(plan, spec=None)
         for slot in running.socks:
             if slot not in socks:
-                self._drop_sock(slot, running.slot)
+                self._sockets.drop(slot, running.slot)
         running.socks = tuple(socks)
         self._troubles(running, plan)
         if conf.promote_secondaries and plan.link is not None:
@@ -408,7 +318,7 @@ class Manager:
         except SysctlError as error:
             self._note(running, "sysctl", Level.WARNING, str(error))
 
-    # ---------------------------------------------------------------- devices and sockets
+    # ---------------------------------------------------------------- devices
 
     def _make_devices(self, running: Running) -> None:
         g = self.config.globals_
@@ -433,73 +343,6 @@ class Manager:
             self.devices.remove(spec.name, self._netlink)
         except (NetlinkError, SysctlError) as error:
             self._note(running, "device", Level.WARNING, f"removing {spec.name}: {error}")
-
-    def _make_socks(self, running: Running, plan: Plan) -> tuple[list[int], int, int]:
-        """The sockets that an instance listens on; returns all, the one for adverts, and the virtual MAC's.
-
-        A macvlan that is up takes the frames that carry its own MAC as source away from its parent: with
-        two masters
-        that is where the other one is heard.
-        """
-        conf = running.conf
-        main = vmac = NO_SLOT
-        socks: list[int] = []
-        if plan.link is not None or conf.interface is None:
-            ifindex = plan.link.ifindex if plan.link is not None else 0
-            protocol = _AH if conf.auth_type == "ah" else _VRRP
-            group: IPAddress | None = None
-            if not conf.unicast:
-                group = conf.mcast_group or (GROUP6 if conf.family == socket.AF_INET6 else GROUP4)
-            try:
-                main = self._use_sock(
-                    running.slot, conf.family, protocol, ifindex, group, conf.kernel_rx_buf_size
-                )
-                socks.append(main)
-                own = running.devices.get(conf.interface or "")
-                if own is not None and own.link.kind == "macvlan" and not conf.unicast:
-                    vmac = self._use_sock(
-                        running.slot, conf.family, protocol, own.link.ifindex, group, None, own.link.mac
-                    )
-                    socks.append(vmac)
-            except EngineError as error:
-                self._note(running, "socket", Level.ERROR, f"{error.strerror} on {conf.interface}")
-        for ifindex, family in plan.watched:
-            kind = _ARP if family == socket.AF_INET else _NA
-            try:
-                socks.append(self._use_sock(running.slot, family, kind, ifindex, None, None))
-            except EngineError as error:
-                self._note(running, "socket", Level.WARNING, f"watching for foreign claims: {error.strerror}")
-        return socks, main, vmac
-
-    def _use_sock(
-        self,
-        user: int,
-        family: int,
-        protocol: int,
-        ifindex: int,
-        group: IPAddress | None,
-        rcvbuf: int | None,
-        only_from: bytes = b"",
-    ) -> int:
-        key = (family, protocol, ifindex)
-        found = self._socks.get(key)
-        if found is None:
-            groups = [group.packed] if group is not None else []
-            slot = self.engine.open_socket(family, protocol, ifindex, groups, rcvbuf or 4 << 20, only_from)
-            found = self._socks[key] = _Sock(slot, set(), set(groups))
-        elif group is not None and group.packed not in found.groups:
-            self.engine.join(found.slot, group.packed)
-            found.groups.add(group.packed)
-        found.users.add(user)
-        return found.slot
-
-    def _drop_sock(self, slot: int, user: int) -> None:
-        for key, found in list(self._socks.items()):
-            if found.slot == slot:
-                found.users.discard(user)
-                if not found.users:
-                    del self._socks[key]
-                    self.engine.close_socket(slot)
 
     # ---------------------------------------------------------------- filters
 
@@ -613,7 +456,7 @@ class Manager:
         self._by_slot.pop(running.slot, None)
         self.engine.remove(running.slot)
         for slot in running.socks:
-            self._drop_sock(slot, running.slot)
+            self._sockets.drop(slot, running.slot)
         for device in running.devices.values():
             self._remove_device(running, device.spec)
         self._free.append(running.slot)
@@ -626,43 +469,11 @@ class Manager:
         """Takes in one engine event."""
         kind = event.kind
         running = self._by_slot.get(event.slot)
-        if kind == EventKind.ENGINE_STALL:
-            late, slept = event.v[0], event.v[1]
-            text = (
-                f"the engine woke {late / 1e6:.1f} ms late"
-                if late
-                else f"the machine slept {slept / 1e9:.1f} s"
-            )
-            level = Level.WARNING if max(late, slept) > 50_000_000 else Level.INFO
-            self._on_note(
-                Note(
-                    kind="engine_stall",
-                    level=level,
-                    text=text,
-                    monotonic_ns=event.at,
-                    number=max(late, slept) // 1000,
-                )
-            )
-        elif kind == EventKind.MAIN_STALLED:
-            text = f"the main thread was stalled for {event.v[0] / 1e9:.1f} s; " + (
-                "every instance is handed over" if event.arg[0] else "taking part again"
-            )
-            self._on_note(Note(kind="main_stalled", level=Level.ERROR, text=text, monotonic_ns=event.at))
-        elif kind == EventKind.SHIELD:
-            text = (
-                f"{event.arg[1]} bad adverts a second: the kernel now drops them, one in 64 is still counted"
-                if event.arg[0]
-                else "the flood of bad adverts is over"
-            )
-            self._on_note(Note(kind="shield", level=Level.WARNING, text=text, monotonic_ns=event.at))
-        elif kind == EventKind.RESYNC:
-            text = (
-                "netlink messages were lost; reading everything again"
-                if event.arg[0] == 1
-                else "engine events were lost"
-            )
-            self._on_note(Note(kind="resync", level=Level.WARNING, text=text, monotonic_ns=event.at))
-            self._resync()
+        told = words.engine_note(event)
+        if told is not None:
+            self._on_note(told)
+            if kind == EventKind.RESYNC:
+                self._resync()
         elif running is None or kind == EventKind.LINK:
             return
         elif kind == EventKind.STATE:

@@ -189,6 +189,42 @@ def note_of(event: Event, instance: str, item_text: str) -> Note | None:
     return None
 
 
+def engine_note(event: Event) -> Note | None:
+    """The note that an event of the engine as a whole is worth; None for an instance's event."""
+    kind = event.kind
+
+    def note(name: str, level: Level, text: str, number: int = 0) -> Note:
+        return Note(kind=name, level=level, text=text, monotonic_ns=event.at, number=number)
+
+    if kind == EventKind.ENGINE_STALL:
+        late, slept = event.v[0], event.v[1]
+        text = (
+            f"the engine woke {late / 1e6:.1f} ms late" if late else f"the machine slept {slept / 1e9:.1f} s"
+        )
+        level = Level.WARNING if max(late, slept) > 50_000_000 else Level.INFO
+        return note("engine_stall", level, text, max(late, slept) // 1000)
+    if kind == EventKind.MAIN_STALLED:
+        text = f"the main thread was stalled for {event.v[0] / 1e9:.1f} s; " + (
+            "every instance is handed over" if event.arg[0] else "taking part again"
+        )
+        return note("main_stalled", Level.ERROR, text)
+    if kind == EventKind.SHIELD:
+        text = (
+            f"{event.arg[1]} bad adverts a second: the kernel now drops them, one in 64 is still counted"
+            if event.arg[0]
+            else "the flood of bad adverts is over"
+        )
+        return note("shield", Level.WARNING, text)
+    if kind == EventKind.RESYNC:
+        text = (
+            "netlink messages were lost; reading everything again"
+            if event.arg[0] == 1
+            else "engine events were lost"
+        )
+        return note("resync", Level.WARNING, text)
+    return None
+
+
 def state_name(number: int) -> str:
     """The state of an event."""
     return STATES[number]

@@ -1,0 +1,95 @@
+"""An instance at work, and what makes it the same one over a reload."""
+
+from __future__ import annotations
+
+import time
+
+from fastha._core.engine import Engine
+from fastha._core.events import Fault
+from fastha.config.model import VrrpInstance
+from fastha.net.plan import PlanObject
+
+from .planner import Device, Plan
+from .records import Transition
+
+Identity = tuple[int, int, str, str]
+
+
+def identity(instance: VrrpInstance) -> Identity:
+    """What makes an instance the same over a reload."""
+    how = f"unicast {instance.source}" if instance.unicast else f"multicast {instance.mcast_group}"
+    if instance.vmac is not None:
+        how += f" {instance.vmac.kind}"
+    return (instance.family, instance.vrid, instance.interface or "", how)
+
+
+class Running:
+    """An instance at work: what it was configured as, what was planned, what the engine says of it."""
+
+    __slots__ = (
+        "cause",
+        "conf",
+        "deleted",
+        "delta",
+        "devices",
+        "digest",
+        "master",
+        "pending",
+        "plan",
+        "reasons",
+        "rules",
+        "since_ns",
+        "since_wall_ns",
+        "slot",
+        "socks",
+        "state",
+        "stopping",
+        "told",
+        "tracking",
+        "zero_ns",
+    )
+
+    def __init__(self, slot: int, conf: VrrpInstance) -> None:
+        self.slot = slot
+        self.conf = conf
+        self.plan: Plan | None = None
+        self.digest = b""
+        """Of what the engine was told: enough to see whether something changed."""
+        self.told = int(Fault.DISABLED)
+        self.delta = 0
+        self.state = "INIT"
+        self.since_ns = time.monotonic_ns()
+        self.since_wall_ns = time.time_ns()
+        self.cause = ""
+        self.master: str = ""
+        self.devices: dict[str, Device] = {}
+        self.socks: tuple[int, ...] = ()
+        self.stopping = False
+        self.deleted = False
+        self.reasons: tuple[str, ...] = ()
+        self.tracking: tuple[str, ...] = ()
+        self.pending: Transition | None = None
+        self.zero_ns = 0
+        self.rules: tuple[PlanObject, ...] | None = None
+
+    def item(self, number: int) -> str:
+        """What the engine calls by its number, as an operator would write it."""
+        objects = self.plan.objects if self.plan is not None else ()
+        return objects[number].text if number < len(objects) else "an object"
+
+    @property
+    def name(self) -> str:
+        """Its name, as configured now."""
+        return self.conf.name
+
+    def master_heard(self, engine: Engine, within_s: float = 120.0) -> bool:
+        """Whether another router of this virtual router was heard lately."""
+        heard = int(engine.status(self.slot)["heard_ns"])
+        return heard != 0 and time.monotonic_ns() - heard < within_s * 1e9
+
+    @property
+    def shown_state(self) -> str:
+        """The state for people: FAULT on the operator's wish is MAINT."""
+        if self.state == "FAULT" and self.told & Fault.MAINTENANCE:
+            return "MAINT"
+        return self.state
