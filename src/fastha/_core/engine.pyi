@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from types import TracebackType
 
+from fastha._core.bfd_spec import BfdAccept, BfdReflector, BfdSpec, BfdTrack
 from fastha._core.spec import VrrpSpec
 
 STATES: tuple[str, ...]
@@ -15,6 +16,17 @@ STATS: tuple[str, ...]
 """Names of an instance's counters."""
 ENGINE_STATS: tuple[str, ...]
 """Names of the engine's own counters."""
+
+BFD_STATES: tuple[str, ...]
+"""admin_down, down, init, up, by the number that events carry."""
+BFD_DIAGS: tuple[str, ...]
+"""Diagnostics 0 to 31 in words."""
+BFD_CAUSES: tuple[str, ...]
+"""Why a session changed its state, by number."""
+BFD_REJECTS: tuple[str, ...]
+"""What can be wrong with a received BFD packet, by number; [0] is "ok"."""
+BFD_STATS: tuple[str, ...]
+"""Names of a session's counters."""
 
 class EngineError(OSError):
     """The engine, or one of its sockets, could not be made, or does not answer."""
@@ -56,6 +68,7 @@ class Engine:
         priority: int = 50,
         cpu: int = -1,
         main_timeout: int = 10_000_000_000,
+        max_sessions: int = 4096,
     ) -> None:
         """`priority`: SCHED_FIFO, 0 for ordinary scheduling; `cpu`: pin to it, -1 anywhere; `main_timeout`:
         nanoseconds
@@ -129,6 +142,54 @@ class Engine:
     def stop_all(self, graceful: bool = True) -> None: ...
     def watch_routes(self) -> None:
         """Hear of deleted routes and rules too (needed once an instance tracks some)."""
+
+    # ---- BFD. Sessions have slots of their own, from 0 to max_sessions - 1.
+
+    def bfd_listen(self, family: int, port: int) -> None:
+        """Receives BFD on this port (3784, 4784, 7784) of this family, if it does not yet. `bfd_add` does it for
+        the session's own; needed alone for `bfd_accept` and `bfd_reflect`.
+
+        Raises EngineError when the port is taken, usually by another BFD daemon.
+        """
+
+    def bfd_add(self, slot: int, spec: BfdSpec) -> int:
+        """Starts a session; returns its discriminator. Raises KeyError when the slot is not free, ValueError
+        when the spec is impossible, EngineError when a socket cannot be opened."""
+
+    def bfd_replace(self, slot: int, spec: BfdSpec) -> None:
+        """Changes a running session without a flap: timers by a Poll Sequence, keys, padding, Echo.
+
+        Raises ValueError if it is not the same session (`bfd_spec.same_session`).
+        """
+
+    def bfd_admin(self, slot: int, up: bool, diag: int = 7) -> None:
+        """Takes a session to AdminDown (with the diagnostic 7, or 5 path down) or back."""
+
+    def bfd_signal(self, slot: int, what: str, arg: int = 0) -> None:
+        """What is known from elsewhere: "path_down" (the link is gone), "forwarding_reset", "concat" (arg: 6, 8,
+        or 0 for over), "backoff" (arg: intervals are doubled so often), "poll"."""
+
+    def bfd_remove(self, slot: int, graceful: bool = True) -> None:
+        """Ends a session: gracefully, it tells AdminDown for one detection time. Event BFD_GONE tells that the slot
+        is free."""
+
+    def bfd_track(self, instance: int, tracks: Sequence[BfdTrack]) -> None:
+        """The sessions that a VRRP instance follows, all of them; what the change means happens at once. Fault
+        BFD is the engine's own: `told` cannot set or clear it."""
+
+    def bfd_accept(self, rules: Sequence[BfdAccept], rate: int = 16) -> None:
+        """From whom packets that belong to no session become an event BFD_ASKED, `rate` a second at most."""
+
+    def bfd_reflect(self, reflector: BfdReflector | None) -> None:
+        """Answers S-BFD questions (RFC 7880); None: no longer."""
+
+    def bfd_status(self, slot: int) -> dict[str, str | int]:
+        """State, timers, diagnostics and what was measured, as the engine last left them. Times are nanoseconds
+        of CLOCK_MONOTONIC, intervals nanoseconds."""
+
+    def bfd_counters(self, slot: int) -> dict[str, int]: ...
+    def bfd_rejects(self, slot: int | None = None) -> dict[str, int]:
+        """Packets refused, by reason; None: those that belong to no session."""
 
     def status(self, slot: int) -> dict[str, str | int]: ...
     def counters(self, slot: int) -> dict[str, int]: ...

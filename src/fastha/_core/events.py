@@ -34,6 +34,14 @@ class EventKind(enum.IntEnum):
     SHIELD = 24
     RESYNC = 25
     BFD_STATE = 26
+    BFD_GONE = 27
+    BFD_TIMERS = 28
+    BFD_STALLED = 29
+    BFD_REJECT = 30
+    BFD_ASKED = 31
+    BFD_SHIELD = 32
+    BFD_SEND_ERROR = 33
+    BFD_DIAG = 34
 
 
 class Fault(enum.IntFlag):

@@ -62,7 +62,22 @@ enum fh_event_type {
     FH_EVENT_MAIN_STALLED,  /* the main thread missed its heartbeat; arg: 1 lost, 0 back */
     FH_EVENT_SHIELD,        /* junk filter on or off; inst: socket; arg: on, rejected per second */
     FH_EVENT_RESYNC,        /* netlink or event ring overflowed: read everything again; arg: which */
-    FH_EVENT_BFD_STATE,
+    /* BFD; inst: slot of the session (UINT32_MAX: none), addr: the neighbour */
+    FH_EVENT_BFD_STATE,   /* arg: old, new, cause, local diag | remote diag << 8 | remote state << 16;
+                             v: decided, deadline (0: not by a timer), woke, last packet received, last sent,
+                             detection time */
+    FH_EVENT_BFD_GONE,    /* a session being removed has left; its slot is free */
+    FH_EVENT_BFD_TIMERS,  /* arg: remote discriminator, remote multiplier, remote min RX, remote min TX in us;
+                             v: transmit interval, receive interval, detection time */
+    FH_EVENT_BFD_STALLED, /* detection was put off, we had slept; v: slept since its last packet, lateness now
+                           */
+    FH_EVENT_BFD_REJECT,  /* first packet refused for a reason, rate-limited; arg: reason, count; addr: sender
+                           */
+    FH_EVENT_BFD_ASKED, /* a neighbour asks for a session (RFC 9468); arg: ifindex, family, its discriminator,
+                           multiplier; v: min TX, min RX in us, two halves of the address it sent to */
+    FH_EVENT_BFD_SHIELD,     /* inst: family; arg: on, rejected per second, port */
+    FH_EVENT_BFD_SEND_ERROR, /* arg: errno */
+    FH_EVENT_BFD_DIAG,       /* arg: local diag, remote diag */
 };
 
 typedef struct {
