@@ -1,7 +1,9 @@
 """What the engine is told of BFD: sessions, who tracks them, who may ask for one; plain values, ready to run.
 
-Addresses are packed (4 or 16 octets, network order), intervals are microseconds as the protocol has them, interfaces
-are indexes. :mod:`fastha.bfd` makes these from the configuration; :mod:`fastha._core.engine` copies them into the
+Addresses are packed (4 or 16 octets, network order), intervals are microseconds as the protocol has them,
+interfaces
+are indexes. :mod:`fastha.bfd` makes these from the configuration; :mod:`fastha._core.engine` copies them
+into the
 engine's memory. Nothing here knows the configuration language.
 """
 
@@ -43,7 +45,8 @@ class BfdSpec(msgspec.Struct, frozen=True, kw_only=True):
     family: int
     peer: bytes
     local: bytes = b""
-    """Our address: source of what we send, and what the neighbour must send to; empty: the kernel's choice, any."""
+    """Our address: source of what we send, and what the neighbour must send to; empty: the kernel's
+    choice, any."""
     ifindex: int = 0
     """Single hop: the link (compulsory for link-local addresses); 0: any."""
     multihop: bool = False
@@ -62,7 +65,8 @@ class BfdSpec(msgspec.Struct, frozen=True, kw_only=True):
     echo_tx_us: int = 0
     min_echo_rx_us: int = 0
     echo_mac: bytes = b""
-    """Hardware address of the next hop, for Echo of both kinds; empty: Echo packets wait until it is known."""
+    """Hardware address of the next hop, for Echo of both kinds; empty: Echo packets wait until it is
+    known."""
     remote_discr: int = 0
     """S-BFD: the reflector's discriminator."""
     padded: int = 0
@@ -87,12 +91,14 @@ def same_session(a: BfdSpec, b: BfdSpec) -> bool:
 class BfdTrack(msgspec.Struct, frozen=True):
     """That an instance follows a session.
 
-    Weight 0 faults it while the session is down; otherwise the weight counts as keepalived has it: a positive one
+    Weight 0 faults it while the session is down; otherwise the weight counts as keepalived has it: a
+    positive one
     while the session is up, a negative one while it is down; `reverse` turns that around. With `takeover` and
     weight 0 there is neither fault nor weight: when the session is lost while the instance is backup and the
     session's neighbour is the master last heard, it becomes master at once.
 
-    A session that goes down because one side was told to (AdminDown) is no failure (RFC 5882 3.2): what it counted
+    A session that goes down because one side was told to (AdminDown) is no failure (RFC 5882 3.2): what it
+    counted
     for goes on counting.
     """
 

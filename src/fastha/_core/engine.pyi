@@ -146,7 +146,8 @@ class Engine:
     # ---- BFD. Sessions have slots of their own, from 0 to max_sessions - 1.
 
     def bfd_listen(self, family: int, port: int) -> None:
-        """Receives BFD on this port (3784, 4784, 7784) of this family, if it does not yet. `bfd_add` does it for
+        """Receives BFD on this port (3784, 4784, 7784) of this family, if it does not yet. `bfd_add` does
+        it for
         the session's own; needed alone for `bfd_accept` and `bfd_reflect`.
 
         Raises EngineError when the port is taken, usually by another BFD daemon.
@@ -166,15 +167,18 @@ class Engine:
         """Takes a session to AdminDown (with the diagnostic 7, or 5 path down) or back."""
 
     def bfd_signal(self, slot: int, what: str, arg: int = 0) -> None:
-        """What is known from elsewhere: "path_down" (the link is gone), "forwarding_reset", "concat" (arg: 6, 8,
+        """What is known from elsewhere: "path_down" (the link is gone), "forwarding_reset", "concat" (arg:
+        6, 8,
         or 0 for over), "backoff" (arg: intervals are doubled so often), "poll"."""
 
     def bfd_remove(self, slot: int, graceful: bool = True) -> None:
-        """Ends a session: gracefully, it tells AdminDown for one detection time. Event BFD_GONE tells that the slot
+        """Ends a session: gracefully, it tells AdminDown for one detection time. Event BFD_GONE tells that
+        the slot
         is free."""
 
     def bfd_track(self, instance: int, tracks: Sequence[BfdTrack]) -> None:
-        """The sessions that a VRRP instance follows, all of them; what the change means happens at once. Fault
+        """The sessions that a VRRP instance follows, all of them; what the change means happens at once.
+        Fault
         BFD is the engine's own: `told` cannot set or clear it."""
 
     def bfd_accept(self, rules: Sequence[BfdAccept], rate: int = 16) -> None:
@@ -184,7 +188,8 @@ class Engine:
         """Answers S-BFD questions (RFC 7880); None: no longer."""
 
     def bfd_status(self, slot: int) -> dict[str, str | int]:
-        """State, timers, diagnostics and what was measured, as the engine last left them. Times are nanoseconds
+        """State, timers, diagnostics and what was measured, as the engine last left them. Times are
+        nanoseconds
         of CLOCK_MONOTONIC, intervals nanoseconds."""
 
     def bfd_counters(self, slot: int) -> dict[str, int]: ...
