@@ -33,6 +33,7 @@ MODULES: dict[str, list[str]] = {
         "fh_engine_nl.c",
         "fh_engine_out.c",
         "fh_engine_rx.c",
+        "fh_engine_seen.c",
         "fh_inet.c",
         "fh_neigh_codec.c",
         "fh_node.c",

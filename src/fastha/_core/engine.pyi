@@ -14,6 +14,8 @@ REJECTS: tuple[str, ...]
 """What can be wrong with a received advert, by number; [0] is "ok"."""
 STATS: tuple[str, ...]
 """Names of an instance's counters."""
+SPREAD_BOUNDS: tuple[float, ...]
+"""Upper bounds in seconds of `Engine.jitter` and `Engine.lateness`; the last count is for the rest."""
 ENGINE_STATS: tuple[str, ...]
 """Names of the engine's own counters."""
 
@@ -196,7 +198,21 @@ class Engine:
     def bfd_rejects(self, slot: int | None = None) -> dict[str, int]:
         """Packets refused, by reason; None: those that belong to no session."""
 
-    def status(self, slot: int) -> dict[str, str | int]: ...
+    def status(self, slot: int) -> dict[str, str | int]:
+        """State, priorities, faults and timers. Times are nanoseconds of CLOCK_MONOTONIC; `timer_ns` is the
+        deadline of the protocol's timer, the greatest 64-bit number when none runs."""
+
+    def peers(self, slot: int) -> list[dict[str, bytes | int]]:
+        """The routers that an instance heard, at most the last four: address (16 octets), priority (0: said
+        goodbye), interval_ns, heard_ns, adverts."""
+
+    def jitter(self, slot: int) -> tuple[tuple[int, ...], float]:
+        """How far the adverts of the master that is listened to were from their interval: counts by
+        `SPREAD_BOUNDS`, and the sum in seconds."""
+
+    def lateness(self) -> tuple[tuple[int, ...], float]:
+        """How late timers were served, in the same form."""
+
     def counters(self, slot: int) -> dict[str, int]: ...
     def rejects(self, slot: int) -> dict[str, int]: ...
     def socket_counters(self, slot: int) -> dict[str, int]: ...

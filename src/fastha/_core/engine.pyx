@@ -290,6 +290,26 @@ cdef extern from "fh_engine.h" nogil:
     int64_t fh_ei_changed(const fh_ei *ei)
     int64_t fh_ei_heard(const fh_ei *ei)
     int64_t fh_ei_learned(const fh_ei *ei)
+    int64_t fh_ei_timer(const fh_ei *ei)
+    int64_t fh_ei_preempt_until(const fh_ei *ei)
+    bint fh_ei_wants_master(const fh_ei *ei)
+    ctypedef struct fh_spread:
+        pass
+    ctypedef struct fh_peer_view:
+        fh_addr address
+        uint64_t adverts
+        int64_t heard
+        int64_t interval
+        uint8_t priority
+    enum:
+        FH_SPREAD_BUCKETS
+        FH_PEERS_SEEN
+    bint fh_ei_peer(const fh_ei *ei, unsigned i, fh_peer_view *view)
+    const fh_spread *fh_ei_jitter(const fh_ei *ei)
+    const fh_spread *fh_engine_lateness(const fh_engine *e)
+    uint32_t fh_spread_bound_us(int bucket)
+    uint64_t fh_spread_count(const fh_spread *s, int bucket)
+    uint64_t fh_spread_sum_us(const fh_spread *s)
     uint64_t fh_sock_packets(const fh_sock *s)
     uint64_t fh_sock_unknown_vrid(const fh_sock *s)
     uint64_t fh_sock_refused(const fh_sock *s, int why)
@@ -298,6 +318,7 @@ cdef extern from "fh_engine.h" nogil:
 STATES = tuple(fh_vrrp_state_name(i).decode() for i in range(5))
 CAUSES = tuple(fh_vrrp_cause_name(i).decode() for i in range(15))
 REJECTS = tuple(fh_vrrp_rx_name(i).decode() for i in range(FH_VRRP_RX_N))
+SPREAD_BOUNDS = tuple(fh_spread_bound_us(i) / 1e6 for i in range(FH_SPREAD_BUCKETS))
 STATS = tuple(fh_stat_name(i).decode() for i in range(FH_STATS))
 ENGINE_STATS = tuple(fh_engine_stat_name(i).decode() for i in range(FH_ENGINE_STATS))
 
@@ -960,7 +981,39 @@ cdef class Engine:
             "changed_ns": fh_ei_changed(ei),
             "heard_ns": fh_ei_heard(ei),
             "learned_interval_ns": fh_ei_learned(ei),
+            "timer_ns": fh_ei_timer(ei),
+            "preempt_until_ns": fh_ei_preempt_until(ei),
+            "wants_master": int(fh_ei_wants_master(ei)),
         }
+
+    def peers(self, uint32_t slot):
+        cdef fh_peer_view view
+        self._slot(slot)
+        found = []
+        for i in range(FH_PEERS_SEEN):
+            if fh_ei_peer(self.instances[slot], i, &view):
+                found.append({
+                    "address": bytes(view.address.b[:16]),
+                    "priority": view.priority,
+                    "interval_ns": view.interval,
+                    "heard_ns": view.heard,
+                    "adverts": view.adverts,
+                })
+        return found
+
+    cdef tuple _spread(self, const fh_spread *s):
+        return (
+            tuple(fh_spread_count(s, i) for i in range(FH_SPREAD_BUCKETS + 1)),
+            fh_spread_sum_us(s) / 1e6,
+        )
+
+    def jitter(self, uint32_t slot):
+        self._slot(slot)
+        return self._spread(fh_ei_jitter(self.instances[slot]))
+
+    def lateness(self):
+        self._check()
+        return self._spread(fh_engine_lateness(self.engine))
 
     def counters(self, uint32_t slot):
         self._slot(slot)

@@ -42,6 +42,7 @@ class EventKind(enum.IntEnum):
     BFD_SHIELD = 32
     BFD_SEND_ERROR = 33
     BFD_DIAG = 34
+    ADVERTS_MISSED = 35
 
 
 class Fault(enum.IntFlag):

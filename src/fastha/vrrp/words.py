@@ -186,6 +186,15 @@ def note_of(event: Event, instance: str, item_text: str) -> Note | None:
             f"{mac} claims our address {peer}; announcing it again. A second master, or a duplicate address?"
         )
         return note("foreign_claim", Level.WARNING, text)
+    if kind == EventKind.ADVERTS_MISSED:
+        missed, needed = event.arg[0], event.arg[1]
+        what = "an advert" if missed == 1 else f"{missed} adverts"
+        text = (
+            f"{what} of the master {peer} did not come: {event.v[0] / 1e9:.2f} s between two, every "
+            f"{event.v[1] / 1e9:g} s is one due; in another {max(0, event.v[2]) / 1e9:.2f} s it had been "
+            f"declared dead ({needed} missing). Packets are lost on the way, or that machine is overloaded"
+        )
+        return note("adverts_missed", Level.WARNING, text, missed)
     return None
 
 

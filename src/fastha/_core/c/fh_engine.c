@@ -22,9 +22,10 @@
 enum { ON_COMMAND, ON_MONITOR, ON_ROUTES, ON_PLAN, ON_SOCK };
 
 static const char *const stat_names[FH_STATS] = {
-    "advert_rx",        "advert_tx",   "become_master",  "release_master", "priority_zero_rx",
-    "priority_zero_tx", "announce_tx", "repairs",        "stalls",         "overlaps",
-    "overlap_us",       "send_errors", "netlink_errors", "foreign_claims", "late_us_max",
+    "advert_rx",        "advert_tx",        "become_master", "release_master",
+    "priority_zero_rx", "priority_zero_tx", "announce_tx",   "repairs",
+    "stalls",           "overlaps",         "overlap_us",    "send_errors",
+    "netlink_errors",   "foreign_claims",   "late_us_max",   "adverts_missed",
 };
 
 static const char *const engine_stat_names[FH_ENGINE_STATS] = {
@@ -84,6 +85,7 @@ void fh_ei_show(fh_ei *ei, fh_ns now) {
     atomic_store_explicit(&ei->state_shown, shown, memory_order_relaxed);
     atomic_store_explicit(&ei->faults_shown, ei->node.faults, memory_order_relaxed);
     atomic_store_explicit(&ei->learned, v->active_int, memory_order_relaxed);
+    fh_engine_show_timers(ei);
 }
 
 uint64_t fh_engine_stat_get(const fh_engine *e, int stat) {
@@ -352,6 +354,7 @@ static void clocks(fh_engine *e, fh_ns now) {
 
 /* Told once for each late wake-up. */
 static void late(fh_engine *e, fh_ns lateness, fh_ns now) {
+    fh_spread_add(&e->lateness, lateness);
     fh_count_max(&e->stat[FH_ENGINE_LATE_US_MAX], (uint64_t)lateness / 1000);
     if (lateness > FH_NS_PER_MSEC) fh_count(&e->stat[FH_ENGINE_LATE_OVER_1MS], 1);
     if (lateness <= STALL_TOLD) return;

@@ -12,6 +12,7 @@
 #ifndef FH_ENGINE_H
 #define FH_ENGINE_H
 
+#include "fh_engine_seen.h"
 #include "fh_node.h"
 #include "fh_ring.h"
 #include "fh_vrrp_codec.h"
@@ -99,7 +100,8 @@ enum fh_stat {
     FH_STAT_SEND_ERRORS,
     FH_STAT_NETLINK_ERRORS,
     FH_STAT_FOREIGN_CLAIMS,
-    FH_STAT_LATE_US_MAX, /* greatest lateness of an own advert */
+    FH_STAT_LATE_US_MAX,    /* greatest lateness of an own advert */
+    FH_STAT_ADVERTS_MISSED, /* of the master, while backup: late by an interval or more */
     FH_STATS
 };
 const char *fh_stat_name(int stat);
@@ -140,6 +142,7 @@ typedef struct fh_ei {
     _Atomic int64_t changed; /* when the state last changed */
     _Atomic int64_t heard;   /* when another router was last heard */
     _Atomic int64_t learned; /* advert interval in force while backup */
+    fh_seen seen;
 } fh_ei;
 
 enum { FH_SOCK_ARP = 1 };
@@ -258,6 +261,13 @@ uint32_t fh_ei_faults(const fh_ei *ei);
 int64_t fh_ei_changed(const fh_ei *ei);
 int64_t fh_ei_heard(const fh_ei *ei);
 int64_t fh_ei_learned(const fh_ei *ei);
+int64_t fh_ei_timer(const fh_ei *ei);
+int64_t fh_ei_preempt_until(const fh_ei *ei);
+bool fh_ei_wants_master(const fh_ei *ei);
+/* A router that was heard, 0 <= i < FH_PEERS_SEEN; false: none there. */
+bool fh_ei_peer(const fh_ei *ei, unsigned i, fh_peer_view *view);
+const fh_spread *fh_ei_jitter(const fh_ei *ei);
+const fh_spread *fh_engine_lateness(const fh_engine *e);
 uint64_t fh_sock_packets(const fh_sock *s);
 uint64_t fh_sock_unknown_vrid(const fh_sock *s);
 uint64_t fh_sock_refused(const fh_sock *s, int why);

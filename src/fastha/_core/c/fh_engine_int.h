@@ -80,6 +80,7 @@ struct fh_engine {
     _Atomic int64_t beat;
     _Atomic int64_t last_turn;
     _Atomic uint64_t stat[FH_ENGINE_STATS];
+    fh_spread lateness; /* of timers */
     fh_rx_buffers rx;
     fh_tx_batch tx_frames, tx_raw4, tx_raw6;
     fh_ei *plan_owner[FH_PLAN_BATCH];
@@ -119,6 +120,10 @@ void fh_engine_read(fh_engine *e, fh_sock *s, fh_ns now);
 /* Puts filters up under attack and down after it; true while one is up. */
 bool fh_engine_shields(fh_engine *e, fh_ns now);
 void fh_engine_filter(fh_engine *e, fh_sock *s);
+
+/* fh_engine_seen.c */
+void fh_engine_seen(fh_engine *e, fh_ei *ei, const fh_vrrp_heard *heard, fh_ns at, fh_ns now);
+void fh_engine_show_timers(fh_ei *ei);
 
 /* fh_engine_nl.c */
 void fh_engine_monitor(fh_engine *e, int fd, fh_ns now);

@@ -215,6 +215,7 @@ static void io_advert(void *io, fh_inst *inst, uint8_t priority) {
     ei->out_priority = priority;
     ei->out_queued = true;
     push(&e->out, ei, &ei->next_out);
+    fh_engine_show_timers(ei);
     if (inst->fsm.state == FH_VRRP_MASTER && inst->deadline != 0 && e->node.woke > inst->deadline &&
         inst->deadline + inst->conf->fsm.adver_int == inst->fsm.timer)
         fh_count_max(&ei->stat[FH_STAT_LATE_US_MAX], (uint64_t)(e->node.woke - inst->deadline) / 1000);

@@ -108,6 +108,7 @@ static void advert_in(fh_engine *e, fh_sock *s, const fh_rx_meta *meta, const ui
         .priority = advert.priority,
     };
     atomic_store_explicit(&ei->heard, meta->mono_ns, memory_order_relaxed);
+    fh_engine_seen(e, ei, &heard, meta->mono_ns, now);
     fh_node_heard(&e->node, &ei->node, &heard, meta->mono_ns, now);
     fh_ei_show(ei, now);
 }

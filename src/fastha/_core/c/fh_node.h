@@ -78,6 +78,9 @@ enum fh_event_type {
     FH_EVENT_BFD_SHIELD,     /* inst: family; arg: on, rejected per second, port */
     FH_EVENT_BFD_SEND_ERROR, /* arg: errno */
     FH_EVENT_BFD_DIAG,       /* arg: local diag, remote diag */
+    FH_EVENT_ADVERTS_MISSED, /* adverts of the master did not come, but one did in time; arg: how many, how
+                                many it takes to be declared dead, its priority; v: gap, interval, what was
+                                left */
 };
 
 typedef struct {
