@@ -727,6 +727,48 @@ def test_draining_one_member_hands_the_group_over_gracefully() -> None:
     assert [node.state(i) for i in range(2)] == ["HANDOVER", "HANDOVER"]
 
 
+def test_a_drained_group_to_which_nobody_answers_loses_nothing() -> None:
+    node = group(2, graceful=True, second_delay=0)
+    node.advance(4 * S)
+    node.take()
+    for i in range(2):
+        node.told_faults(i, add=MAINTENANCE)
+    assert [node.state(i) for i in range(2)] == ["HANDOVER", "HANDOVER"]
+    node.advance(3 * S)
+    assert [node.state(i) for i in range(2)] == ["MASTER", "MASTER"]
+    for i in range(2):  # one after the other: neither is a reason to leave again
+        node.told_faults(i, clear=MAINTENANCE)
+        assert [node.state(k) for k in range(2)] == ["MASTER", "MASTER"]
+    assert "release" not in what(node)
+
+
+def test_a_group_that_came_back_from_a_drain_leaves_when_it_is_forced_or_fails() -> None:
+    for more, state in ((LEAVE, "HANDOVER"), (SCRIPT, "FAULT")):
+        node = group(2, graceful=True)
+        node.advance(4 * S)
+        for i in range(2):
+            node.told_faults(i, add=MAINTENANCE)
+        node.advance(3 * S)
+        assert node.state(0) == "MASTER"
+        node.told_faults(0, add=more)
+        assert [node.state(i) for i in range(2)] == [state, state]
+
+
+def test_a_drained_group_that_is_succeeded_stays_away() -> None:
+    node = group(2, graceful=True)
+    node.advance(4 * S)
+    for i in range(2):
+        node.told_faults(i, add=MAINTENANCE)
+    for i in range(2):
+        node.heard(i, 90)
+    node.advance(20 * MS)
+    assert [node.state(i) for i in range(2)] == ["FAULT", "FAULT"]
+    node.told_faults(0, clear=MAINTENANCE)
+    assert [node.state(i) for i in range(2)] == ["FAULT", "FAULT"]
+    node.told_faults(1, clear=MAINTENANCE)
+    assert [node.state(i) for i in range(2)] == ["BACKUP", "BACKUP"]
+
+
 def test_a_lower_master_of_one_member_makes_all_announce() -> None:
     node = group(2)
     node.advance(4 * S)

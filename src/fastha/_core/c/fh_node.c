@@ -63,7 +63,16 @@ static uint8_t way_out(const fh_node *n, const fh_inst *inst) {
             if (m != NULL) own |= m->faults & ~(uint32_t)FH_FAULT_GROUP;
         }
     if (own == 0 || (own & ~(uint32_t)FH_FAULT_PLANNED) != 0) return FH_VRRP_LEAVE_NOW;
-    return own == FH_FAULT_MAINTENANCE && g == NULL ? FH_VRRP_LEAVE_TO_SOMEBODY : FH_VRRP_LEAVE_GRACEFULLY;
+    return own == FH_FAULT_MAINTENANCE ? FH_VRRP_LEAVE_TO_SOMEBODY : FH_VRRP_LEAVE_GRACEFULLY;
+}
+
+/* A master that came back from a hand-over that nobody answered: that maintenance ends, or that its group
+ * hears of it, is no reason to try again. */
+static bool tried_in_vain(const fh_node *n, const fh_inst *inst, uint32_t old) {
+    uint32_t fresh = inst->faults & ~old & ~(uint32_t)FH_FAULT_GROUP;
+
+    return inst->fsm.state == FH_VRRP_MASTER && old != 0 && fresh == 0 &&
+           way_out(n, inst) == FH_VRRP_LEAVE_TO_SOMEBODY;
 }
 
 static void change_faults(fh_node *n, fh_inst *inst, uint32_t faults, fh_ns now) {
@@ -76,7 +85,7 @@ static void change_faults(fh_node *n, fh_inst *inst, uint32_t faults, fh_ns now)
     if (inst->stopping || ((faults & FH_FAULT_DISABLED) && inst->fsm.state == FH_VRRP_INIT)) return;
     if (faults == 0)
         apply(n, inst, FH_VRRP_EV_STARTUP, 0, NULL, 0, now);
-    else if (inst->fsm.state != FH_VRRP_FAULT)
+    else if (inst->fsm.state != FH_VRRP_FAULT && !tried_in_vain(n, inst, old))
         apply(n, inst, FH_VRRP_EV_FAULT, way_out(n, inst), NULL, 0, now);
 }
 
@@ -101,6 +110,9 @@ static void group_faults(fh_node *n, const fh_inst *inst, fh_ns now) {
         bool own = fails_group(m);
         bool others = failed > (own ? 1U : 0U);
         change_faults(n, m, others ? m->faults | FH_FAULT_GROUP : m->faults & ~(uint32_t)FH_FAULT_GROUP, now);
+        if (m->faults != 0 && m->fsm.state == FH_VRRP_MASTER && way_out(n, m) != FH_VRRP_LEAVE_TO_SOMEBODY)
+            apply(n, m, FH_VRRP_EV_FAULT, way_out(n, m), NULL, 0,
+                  now); /* it had come back, see tried_in_vain */
     }
 }
 
