@@ -22,6 +22,7 @@ from fastha.config.model import (
     VrrpScript,
     Webhook,
 )
+from fastha.daemon.options import Options
 from fastha.daemon.outlets import history_path
 from fastha.notify.plan import notify_plan
 from fastha.scripts.programs import Resolver
@@ -198,11 +199,15 @@ def test_mail_needs_a_server_and_somebody_to_write_to(smtp: Smtp, word: str) -> 
 
 
 def test_where_the_history_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual, other = Path("/run/fastha"), Path("/tmp/x")
+    config = Path("/etc/fastha/fastha.conf")
+    usual, other = Options(config=config), Options(config=config, run_directory=Path("/tmp/x"))
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    assert history_path(Globals(), usual, usual) == Path("/var/lib/fastha/history.jsonl")
-    assert history_path(Globals(), other, usual) == other / "history.jsonl"
-    assert history_path(Globals(history=""), usual, usual) is None
-    assert history_path(Globals(history="/h"), other, usual) == Path("/h")
+    assert usual.state_directory(None) == Path("/var/lib/fastha")
+    assert other.state_directory(None) == Path("/tmp/x")
+    assert other.state_directory("/s") == Path("/s")
     monkeypatch.setenv("STATE_DIRECTORY", "/state:/more")
-    assert history_path(Globals(), other, usual) == Path("/state/history.jsonl")
+    assert other.state_directory(None) == Path("/state")
+    state = Path("/state")
+    assert history_path(Globals(), state) == Path("/state/history.jsonl")
+    assert history_path(Globals(history=""), state) is None
+    assert history_path(Globals(history="/h"), state) == Path("/h")

@@ -136,7 +136,7 @@ def test_json_is_keepalived_s() -> None:
         "garp_delay",
         "garp_refresh",
     ]
-    assert list(first["data"])[-10:] == [
+    assert list(first["data"])[-11:] == [
         "notify_deleted",
         "script_master",
         "script",
@@ -147,6 +147,7 @@ def test_json_is_keepalived_s() -> None:
         "track_script",
         "auth_type",
         "auth_data",
+        "fastha_state",
     ]
     for piece in (
         '"last_transition":1795414176.155272,"garp_delay":5,',
@@ -155,7 +156,7 @@ def test_json_is_keepalived_s() -> None:
         "\"script\":\"'\\/root\\/n.sh' 'x y' 'z'\"",
         '"vips":["10.9.1.1\\/24 dev eth0 scope global label eth0:1 set"]',
         '"track_ifp":["lo"],"track_script":["\'\\/usr\\/bin\\/ok\' \'a b\'"]',
-        '"auth_type":1,"auth_data":"********"}',
+        '"auth_type":1,"auth_data":"********","fastha_state":"MASTER"}',
         '"state":2,"wantstate":2,"version":2,',
     ):
         assert piece in text, piece

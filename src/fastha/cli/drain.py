@@ -1,28 +1,141 @@
-"""`fastha drain` and `fastha undrain`: hand an instance over and keep it away, and let it take part again."""
+"""`fastha drain` and `fastha undrain`: hand over and stay away (state MAINT), and take part again."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+import msgspec
 
-from .ask import answer, socket_option
+from .ask import answer, json_option, print_json, socket_option
+
+F = TypeVar("F", bound=Callable[..., Any])
+KINDS = ("instance", "group", "node")
+_THERE = {"there": "a successor is there", "unknown": "a successor is not known", "absent": "NO SUCCESSOR"}
+
+
+def whom(words: tuple[str, ...], *, node: bool = True) -> dict[str, str]:
+    """What WHAT on a command line means: `instance NAME`, `group NAME`, `NAME`, `node`."""
+    kinds = KINDS if node else KINDS[:2]
+    if len(words) == 2 and words[0] in kinds[:2]:
+        return {"kind": words[0], "name": words[1]}
+    if len(words) == 1:
+        return {"kind": "node"} if node and words[0] == "node" else {"name": words[0]}
+    raise click.UsageError(
+        "say what: instance NAME, group NAME" + (", NAME, or node" if node else ", or NAME")
+    )
+
+
+def peer_option(function: F) -> F:
+    """--peer."""
+    return click.option(
+        "--peer",
+        "peers",
+        multiple=True,
+        type=click.File("rb"),
+        help="What the other router says: a file with its `fastha show --json`, - for standard input.",
+    )(function)
+
+
+def statements(peers: tuple[Any, ...]) -> list[Any]:
+    """The content of what --peer names."""
+    found: list[Any] = []
+    for file in peers:
+        try:
+            found.append(msgspec.json.decode(file.read()))
+        except msgspec.MsgspecError as error:
+            raise click.UsageError(
+                f"--peer {file.name}: not the output of `fastha show --json`: {error}"
+            ) from None
+    return found
+
+
+def title(data: dict[str, Any]) -> str:
+    """What a command was about."""
+    return "the node" if data["kind"] == "node" else f"{data['kind']} {data['name']}"
+
+
+def print_outlook(data: dict[str, Any]) -> None:
+    """What is known of successors."""
+    for one in data["instances"]:
+        click.echo(f"{one['instance']} ({one['state']}): {_THERE[one['verdict']]}: {one['why']}")
+
+
+def print_handed_over(data: dict[str, Any]) -> None:
+    """What became of each instance."""
+    for one in data["instances"]:
+        if one["was_master"]:
+            to = f" to {one['successor']}" if one["successor"] else ", and nobody took over"
+            click.echo(f"{one['instance']}: handed over{to} in {one['took_ms']:g} ms")
+    if data["unsaved"]:
+        click.echo(f"but: {data['unsaved']}; this will not survive a restart", err=True)
 
 
 @click.command(name="drain")
-@click.argument("name")
-@click.option("--force", is_flag=True, help="Leave even if nobody takes over.")
+@click.argument("what", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Leave even if nobody takes over: the addresses are gone then.")
+@click.option("--check", is_flag=True, help="Only say whether somebody is there to take over.")
+@peer_option
 @socket_option
-def command(name: str, force: bool, control_socket: Path) -> None:
-    """Hand an instance over now, without losing a packet, and keep it away (state MAINT) until `undrain`."""
-    answer(control_socket, "drain", timeout=90.0, name=name, force=force)
-    click.echo(f"{name}: handed over; `fastha undrain {name}` lets it take part again")
+@json_option
+def command(
+    what: tuple[str, ...],
+    force: bool,
+    check: bool,
+    peers: tuple[Any, ...],
+    control_socket: Path,
+    as_json: bool,
+) -> None:
+    """Hand over now, without losing a packet, and stay away (state MAINT) until `undrain`.
+
+    WHAT is an instance's or a sync group's name, `instance NAME`, `group NAME`, or `node` for everything. An
+    instance of a sync group stands for its group. An address to which nobody succeeds stays here, unless
+    --force. Maintenance survives restarts and reboots.
+
+    Exit code: 0 done; 1 refused, nothing lost. With --check: 0 a successor is there, 3 not known, 4 known to
+    be absent.
+    """
+    asked: dict[str, Any] = {**whom(what), "peers": statements(peers)}
+    outlook = answer(control_socket, "outlook", timeout=30.0, **asked)
+    if check:
+        if as_json:
+            print_json(outlook)
+        else:
+            print_outlook(outlook)
+        verdicts = {one["verdict"] for one in outlook["instances"]}
+        sys.exit(4 if "absent" in verdicts else 3 if "unknown" in verdicts else 0)
+    if not as_json:
+        print_outlook(outlook)
+    data = answer(control_socket, "drain", timeout=120.0, force=force, **asked)
+    if as_json:
+        print_json(data)
+        return
+    print_handed_over(data)
+    end = f"`fastha undrain {' '.join(what)}` ends it"
+    click.echo(
+        f"{title(data)}: in maintenance (MAINT){'' if data['unsaved'] else ', over restarts too'}; {end}"
+    )
 
 
 @click.command(name="undrain")
-@click.argument("name")
+@click.argument("what", nargs=-1, required=True)
+@click.option(
+    "--keep-backup", is_flag=True, help="Do not take the addresses back while the present master lives."
+)
 @socket_option
-def undrain(name: str, control_socket: Path) -> None:
-    """Let a drained instance take part again."""
-    answer(control_socket, "undrain", name=name)
-    click.echo(f"{name}: takes part again")
+@json_option
+def undrain(what: tuple[str, ...], keep_backup: bool, control_socket: Path, as_json: bool) -> None:
+    """Let what was drained take part again; it preempts as configured, unless --keep-backup.
+
+    WHAT as for `drain`. Also ends what `fastha switchover` left: that an instance does not take back.
+    """
+    data = answer(control_socket, "undrain", timeout=30.0, keep_backup=keep_backup, **whom(what))
+    if as_json:
+        print_json(data)
+        return
+    click.echo(f"{title(data)}: {', '.join(data['instances']) or 'nothing was drained'}: takes part again")
+    if data["unsaved"]:
+        click.echo(f"but: {data['unsaved']}; after a restart it would be in maintenance again", err=True)

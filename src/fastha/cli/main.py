@@ -21,10 +21,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("fastha.cli.explain:command", "What a keyword or a diagnostic's code means."),
     "show": ("fastha.cli.show:command", "What the running daemon knows."),
     "reload": ("fastha.cli.reload:command", "Read the configuration again, apply the difference."),
-    "drain": ("fastha.cli.drain:command", "Hand an instance over and keep it away."),
+    "drain": ("fastha.cli.drain:command", "Hand an instance, a group or the node over and keep it away."),
     "genhash": ("fastha.cli.genhash:genhash", "The digest of a page, for HTTP_GET and SSL_GET."),
     "server": ("fastha.cli.show_servers:server", "Drain, undrain or weigh a real server."),
-    "undrain": ("fastha.cli.drain:undrain", "Let a drained instance take part again."),
+    "undrain": ("fastha.cli.drain:undrain", "Let what was drained take part again."),
+    "switchover": ("fastha.cli.switchover:command", "Hand an instance or a group over to its backup."),
     "lab": ("fastha.cli.lab:command", "Test beds in network namespaces; `lab demo` shows a failover."),
 }
 

@@ -108,6 +108,7 @@ class GlobalsBuilder:
             metrics=self._metrics(),
             metrics_file=g.get("fastha_metrics_file"),
             history="" if g.get("fastha_history") == "off" else g.get("fastha_history"),
+            state_directory=g.get("fastha_state_directory"),
         )
 
     def _webhooks(self) -> tuple[Webhook, ...]:

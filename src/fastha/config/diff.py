@@ -65,6 +65,7 @@ _AT_START = {
     "net_namespace_ipvs": "net_namespace_ipvs",
     "instance": "instance",
     "control_socket": "fastha_control_socket",
+    "state_directory": "fastha_state_directory",
 }
 
 

@@ -534,6 +534,8 @@ class Globals(msgspec.Struct, frozen=True, kw_only=True):
     metrics_file: str | None = None
     history: str | None = None
     """None: the default place; empty: no history."""
+    state_directory: str | None = None
+    """Of what must survive a restart; None: the default place."""
     engine_priority: int = 50
     """SCHED_FIFO priority of the engine thread; vrrp_rt_priority sets it too; 0 is ordinary scheduling."""
 

@@ -89,6 +89,8 @@ def _globals(out: Writer, g: Globals) -> None:
     out.line("fastha_repair_limit", str(g.repair_limit), seconds(g.repair_window_ns))
     if g.history is not None:
         out.line("fastha_history", word(g.history or "off"))
+    if g.state_directory is not None:
+        out.line("fastha_state_directory", word(g.state_directory))
     if g.metrics is not None:
         host, port = g.metrics
         out.line("fastha_metrics", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

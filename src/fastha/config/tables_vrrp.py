@@ -308,6 +308,12 @@ table(
         "/var/lib/fastha/history.jsonl",
         extension=True,
     ),
+    word(
+        "fastha_state_directory",
+        "directory of what must survive a restart: maintenance, the history",
+        "/var/lib/fastha",
+        extension=True,
+    ),
 )
 
 table("track_group", lines("group", "its instances"))

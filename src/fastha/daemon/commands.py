@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-from fastha.vrrp.planner import skew_ns
-from fastha.vrrp.words import NOBODY_CAME
 
 from . import show
 from .control import ControlError
@@ -33,8 +28,6 @@ class Commands:
         add("events", self._events, reads=True)
         add("counters", self._counters, reads=True)
         add("reload", self._reload, reads=False)
-        add("drain", self._drain, reads=False)
-        add("undrain", self._undrain, reads=False)
         add("announce", self._announce, reads=False)
         add("servers", self._servers, reads=True)
         add("server_drain", self._server_drain, reads=False)
@@ -69,31 +62,6 @@ class Commands:
             known = ", ".join(sorted(r.name for r in self._daemon.manager.instances.values())) or "none"
             raise ControlError(f"there is no instance {name!r}; there are: {known}")
         return running
-
-    async def _drain(self, arguments: dict[str, Any]) -> Any:
-        """Hands over without a gap; if nobody takes over, the address stays (unless forced)."""
-        running = self._named(arguments)
-        was_master = running.state == "MASTER"
-        force = bool(arguments.get("force"))
-        self._daemon.manager.maintenance(running, True, leave=force)
-        patience = (skew_ns(running.conf, 1) + running.conf.advert_int_ns) / 1e9 + 2.0
-        deadline = time.monotonic() + patience
-        while was_master and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
-            if running.state == "FAULT":
-                break
-            if running.state == "MASTER" and running.cause == NOBODY_CAME:
-                self._daemon.manager.maintenance(running, False)
-                raise ControlError(
-                    f"{running.name}: nobody took over, so it goes on being master and nothing was lost; "
-                    "is the other router running? --force leaves all the same"
-                )
-        return {"instance": running.name, "state": running.shown_state, "successor": running.master}
-
-    async def _undrain(self, arguments: dict[str, Any]) -> Any:
-        running = self._named(arguments)
-        self._daemon.manager.maintenance(running, False)
-        return {"instance": running.name}
 
     async def _announce(self, arguments: dict[str, Any]) -> Any:
         running = self._named(arguments)

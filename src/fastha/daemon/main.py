@@ -36,13 +36,13 @@ from .commands import Commands
 from .control import ControlError, ControlServer
 from .log import Log
 from .machine import Machine
+from .maintenance import Maintenance
 from .options import (
     EXIT_CONFIG,
     EXIT_FATAL,
     EXIT_NO_CONFIG,
     EXIT_OK,
     EXIT_PERMISSION,
-    RUN_DIRECTORY,
     Options,
 )
 from .pidfile import AlreadyRunningError, PidFile
@@ -82,7 +82,9 @@ class Daemon:
         self.transitions = 0
         self._systemd = Notifier()
         self._ending = asyncio.Event()
-        self._reloading = asyncio.Lock()
+        self.changing = asyncio.Lock()
+        """Held while a configuration is applied or mastership is moved on purpose: one at a time."""
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._exit_code = EXIT_OK
         self._broken: BaseException | None = None
         self.hooks: Hooks | None = None
@@ -112,12 +114,16 @@ class Daemon:
             sysctls=self.machine.sysctls,
             planner=self.machine.planner,
             on_transition=self._transition,
-            on_note=self._note,
+            on_note=self.note,
         )
         self.control = ControlServer(
             self.options.control_socket or Path(g.control_socket), group=g.control_group
         )
         Commands(self).register(self.control.add)
+        self.state_directory = self.options.state_directory(g.state_directory)
+        self.maintenance = Maintenance(self, self.state_directory)
+        self.maintenance.register(self.control.add)
+        self.manager.wishes = self.maintenance.of_new
         try:
             loop.set_exception_handler(self._uncaught)
             for warning in self.engine.start():
@@ -222,6 +228,7 @@ class Daemon:
         if self._outlets is not None:
             self._make_outlets(configuration)
         self.config = configuration
+        self.maintenance.settle()
         self.machine.record()
 
     # ---------------------------------------------------------------- signs of life
@@ -268,12 +275,20 @@ class Daemon:
             self.log("notice", f"({transition.instance}) {text}: {transition.cause}")
         if self.hooks is not None:
             self.hooks.transition(transition)
+        if transition.new == "MASTER":
+            self.maintenance.became_master(transition.instance)
         if self.balance is not None:
             running = self.manager.by_name(transition.instance)
             self.balance.vrrp_state(transition.instance, transition.new, running.conf.vrid if running else 0)
         self._remember(transition)
 
-    def _note(self, note: Note) -> None:
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Keeps a task of its own from being forgotten while it runs."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def note(self, note: Note) -> None:
+        """Tells of something that is not a transition: history, log, hooks."""
         if note.level is not Level.DEBUG:
             self.history.append(note)
         self.log(note.level.value, note.text, key=f"{note.kind} {note.instance}")
@@ -315,7 +330,7 @@ class Daemon:
         if self._outlets is None:
             self._outlets = Outlets(lambda text: self.log("warning", text, key=text[:60]), self._snapshot)
         g = configuration.globals_
-        self._outlets.configure(g, history_path(g, self.options.run_directory, RUN_DIRECTORY))
+        self._outlets.configure(g, history_path(g, self.state_directory))
         if first:
             for what in self.history:
                 if isinstance(what, Transition):
@@ -333,7 +348,7 @@ class Daemon:
     async def reload(self, *, check: bool = False) -> dict[str, Any]:
         """Reads the configuration again and applies the difference; a bad file changes nothing
         (ControlError)."""
-        async with self._reloading:
+        async with self.changing:
             self._systemd.reloading()
             loop = asyncio.get_running_loop()
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 DEFAULT_CONFIG = Path("/etc/fastha/fastha.conf")
 KEEPALIVED_CONFIG = Path("/etc/keepalived/keepalived.conf")
 RUN_DIRECTORY = Path("/run/fastha")
+
+STATE_DIRECTORY = Path("/var/lib/fastha")
 
 EXIT_OK = 0
 EXIT_FATAL = 1
@@ -38,3 +41,16 @@ class Options(msgspec.Struct, kw_only=True):
     vrrp: bool = True
     checkers: bool = True
     bfd: bool = True
+
+    def state_directory(self, configured: str | None) -> Path:
+        """Where what must survive a restart is kept.
+
+        Without `fastha_state_directory`: systemd's StateDirectory, else beside the run files when these are
+        not in their usual place (several daemons on one machine), else /var/lib/fastha.
+        """
+        if configured is not None:
+            return Path(configured)
+        state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+        if state:
+            return Path(state)
+        return self.run_directory if self.run_directory != RUN_DIRECTORY else STATE_DIRECTORY

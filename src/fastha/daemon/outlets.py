@@ -8,7 +8,6 @@ here is waited for by anything.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -24,20 +23,11 @@ FILE_EVERY_S = 15.0
 _RETRY_S = 10.0
 
 
-def history_path(g: Globals, run_directory: Path, default_run_directory: Path) -> Path | None:
-    """Where the history is kept; None for no history.
-
-    Without `fastha_history`: systemd's StateDirectory, else beside the run files when these are not in
-    their usual place (several daemons on one machine), else /var/lib/fastha.
-    """
+def history_path(g: Globals, directory: Path) -> Path | None:
+    """Where the history is kept; None for no history. `directory`: of what must survive a restart."""
     if g.history is not None:
         return Path(g.history) if g.history else None
-    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if state:
-        return Path(state) / Path(DEFAULT_PATH).name
-    if run_directory != default_run_directory:
-        return run_directory / Path(DEFAULT_PATH).name
-    return Path(DEFAULT_PATH)
+    return directory / Path(DEFAULT_PATH).name
 
 
 class Outlets:

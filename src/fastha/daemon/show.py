@@ -36,6 +36,7 @@ def status(daemon: Daemon) -> dict[str, Any]:
         "transitions": daemon.transitions,
         "reloads": daemon.reloads,
         "last_reload": daemon.last_reload,
+        "maintenance": daemon.maintenance.words(),
     }
 
 
@@ -58,6 +59,9 @@ def instance(daemon: Daemon, running: Running) -> dict[str, Any]:
         "since": running.since_wall_ns / 1e9,
         "cause": running.cause,
         "faults": fault_words(faults) if faults else "",
+        "maintenance": running.drained,
+        "held": running.held,
+        "ownerless": daemon.maintenance.ownerless(running.name),
         "addresses": [f"{a.address}/{a.prefixlen}" for a in conf.addresses],
     }
 

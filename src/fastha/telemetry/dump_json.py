@@ -101,6 +101,8 @@ def _data(instance: InstanceSnapshot) -> str:
     pairs.append(("auth_type", number(instance.auth_type)))
     if instance.has_auth_data:
         pairs.append(("auth_data", text("********")))
+    # fastha's own, behind everything that keepalived writes: tells maintenance from a fault
+    pairs.append(("fastha_state", text(instance.state.name)))
     return _object(pairs)
 
 

@@ -18,13 +18,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from fastha._core.engine import Engine, Event
+from fastha._core.engine import CAUSES, Engine, Event
 from fastha._core.events import EventKind, Fault
-from fastha._core.spec import NO_SLOT, VrrpSpec
+from fastha._core.spec import VrrpSpec
 from fastha.config.model import Config, Track, VrrpInstance
 from fastha.net.filters import Filter, FilterAddress, FilterError
 from fastha.net.links import LinkTable
@@ -39,6 +39,7 @@ from .planner import Device, Plan, devices_of, plan_instance
 from .records import Level, Mark, Note, Transition
 from .running import Identity, Running, identity
 from .sockets import Sockets
+from .world import Paces, Prospect, World, world_of
 
 _TOLD = (
     Fault.DISABLED
@@ -54,6 +55,17 @@ _TOLD = (
 _TRACKED = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
 _PLANNED = Fault.NO_SOURCE | Fault.CONFIG
 """Faults that planning sets and clears."""
+
+
+_FROM_PEERS = frozenset(
+    (EventKind.STATE, EventKind.NEW_MASTER, EventKind.OVERLAP_BEGIN, EventKind.LOWER_PRIO)
+)
+"""Events whose address is that of another router of the group."""
+
+
+def _digest(spec: VrrpSpec) -> bytes:
+    """Enough of what the engine is told to see whether it is anything new."""
+    return hashlib.blake2b(msgspec.msgpack.encode(spec), digest_size=16).digest()
 
 
 class Manager:
@@ -87,10 +99,12 @@ class Manager:
         self._free: list[int] = []
         self._next_slot = 0
         self._sockets = Sockets(engine, self._note)
-        self._groups: dict[str, tuple[int, tuple[int, ...]]] = {}
-        self._paces: dict[str, int] = {}
-        self._default_paces = (0, 0, 0)
-        self._ours: frozenset[bytes] = frozenset()
+        self._world = World(Config(), {}, Paces(Config()), frozenset())
+        self._paced: tuple[Paces, int] = (self._world.paces, 0)
+        self._members: dict[int, tuple[int, ...]] = {}
+        self.wishes: Callable[[VrrpInstance], tuple[bool, bool]] = lambda _conf: (False, False)
+        """Of a new instance: whether it is kept away, and whether it is not to preempt, on the operator's
+        wish."""
         self._held = True
         self._routes_watched = False
         self._stopped = asyncio.Event()
@@ -101,7 +115,7 @@ class Manager:
     def virtual_addresses(self) -> frozenset[bytes]:
         """The addresses of all instances, packed: never the source of an advert, and no news when they
         change."""
-        return self._ours
+        return self._world.ours
 
     def by_name(self, name: str) -> Running | None:
         """The instance of that name."""
@@ -111,14 +125,10 @@ class Manager:
 
     def apply(self, config: Config) -> None:
         """Makes the configuration the running one; never raises for what a single instance cannot have."""
-        old = self.config
+        gone_groups = [slot for name, slot in self._world.groups.items() if name not in self._names(config)]
         self.config = config
+        self._world = world_of(config, self._world)
         wanted = {identity(conf): self._with_group(conf, config) for conf in config.instances}
-        self._ours = frozenset(
-            a.address.packed for conf in config.instances for a in (*conf.addresses, *conf.excluded)
-        )
-        if old.garp_groups != config.garp_groups or old.globals_ != config.globals_:
-            self._make_paces(config)
         for delay in config.link_delays:
             link = self.table.by_name(delay.interface)
             if link is not None:
@@ -131,6 +141,7 @@ class Manager:
             running = self.instances.get(key)
             if running is None:
                 running = Running(self._slot(), conf)
+                running.drained, running.held = self.wishes(conf)
                 self.instances[key] = running
                 self._by_slot[running.slot] = running
                 fresh.append(running)
@@ -138,7 +149,9 @@ class Manager:
                 if running.conf.rules != conf.rules:
                     running.rules = None
                 running.conf = conf
-        self._make_groups(config)
+        for slot in gone_groups:
+            self._members.pop(slot, None)
+            self.engine.group(slot, ())
         for running in self.instances.values():
             self._plan(running)
         self._apply_filters()
@@ -171,52 +184,79 @@ class Manager:
         self._next_slot += 1
         return self._next_slot - 1
 
-    def _make_paces(self, config: Config) -> None:
-        self._paces = {}
-        g = config.globals_
-        number = 0
-        for group in config.garp_groups:
-            self.engine.pace(number, group.garp_interval_ns, group.gna_interval_ns)
-            self._paces.update(dict.fromkeys(group.interfaces, number))
-            number += 1
-        self._default_paces = (number, g.garp_interval_ns, g.gna_interval_ns)
+    @staticmethod
+    def _names(config: Config) -> set[str]:
+        return {group.name for group in config.sync_groups}
 
-    def _pace_of(self, interface: str) -> int:
-        if interface in self._paces:
-            return self._paces[interface]
-        first, arp, na = self._default_paces
-        if not arp and not na:
-            return NO_SLOT
-        slot = max([first, *(n + 1 for n in self._paces.values())])
-        self.engine.pace(slot, arp, na)
-        self._paces[interface] = slot
-        return slot
-
-    def _make_groups(self, config: Config) -> None:
-        """Slots of sync groups; who is in them is told to the engine once the members are known to it."""
-        names = {group.name for group in config.sync_groups}
-        for name in [n for n in self._groups if n not in names]:
-            slot, _members = self._groups.pop(name)
-            self.engine.group(slot, ())
-        for group in config.sync_groups:
-            if group.name not in self._groups:
-                used = {slot for slot, _ in self._groups.values()}
-                self._groups[group.name] = (next(n for n in range(len(used) + 1) if n not in used), ())
+    def _send_paces(self) -> None:
+        """Tells the engine of paces that it does not know yet."""
+        paces = self._world.paces
+        known = self._paced[1] if self._paced[0] is paces else 0
+        for asked in paces.asked[known:]:
+            self.engine.pace(*asked)
+        self._paced = (paces, len(paces.asked))
 
     def _announce_groups(self) -> None:
         for group in self.config.sync_groups:
-            slot, before = self._groups[group.name]
+            slot = self._world.groups[group.name]
             found = (self.by_name(member) for member in group.members)
             members = tuple(r.slot for r in found if r is not None)
-            if members != before:
-                self._groups[group.name] = (slot, members)
+            if members != self._members.get(slot, ()):
+                self._members[slot] = members
                 self.engine.group(slot, members)
 
-    def _group_of(self, name: str) -> int:
-        for group in self.config.sync_groups:
-            if name in group.members:
-                return self._groups[group.name][0]
-        return NO_SLOT
+    # ---------------------------------------------------------------- looking ahead
+
+    def foresee(self, config: Config) -> list[Prospect]:
+        """What `apply` would do with a configuration, reckoned as `apply` reckons it; nothing is changed."""
+        world = world_of(config, self._world)
+        wanted = {identity(conf): self._with_group(conf, config) for conf in config.instances}
+        found = [
+            Prospect(
+                name=running.name,
+                was=running.name,
+                action="removed",
+                state=running.shown_state,
+                removed=tuple(o.text for o in running.plan.objects) if running.plan is not None else (),
+            )
+            for key, running in self.instances.items()
+            if key not in wanted
+        ]
+        for key, conf in wanted.items():
+            found.append(self._foresee_one(world, conf, self.instances.get(key)))
+        return found
+
+    def _foresee_one(self, world: World, conf: VrrpInstance, running: Running | None) -> Prospect:
+        g = world.config.globals_
+        specs = devices_of(conf, self.table, (g.vmac_prefix, g.vmac_addr_prefix or g.vmac_prefix))
+        had = running.devices if running is not None else {}
+        devices = {p: d for p, d in had.items() if specs.get(p) == d.spec}
+        anew = tuple(parent for parent in specs if parent not in devices)
+        if running is not None and running.conf.rules == conf.rules and running.rules is not None:
+            rules = running.rules
+        else:
+            rules = self._rules_of(conf, lambda _text: None)
+        plan = self._plan_in(world, conf, running is not None and running.held, devices, rules)
+        troubles = plan.troubles
+        if anew:  # without its device, planning finds faults that making it mends
+            troubles = tuple(t for t in troubles if t.fault is not Fault.CONFIG)
+        if running is None or running.plan is None:
+            added = tuple(o.text for o in plan.objects)
+            return Prospect(name=conf.name, action="added", added=added, troubles=troubles, devices=anew)
+        assert plan.spec is not None
+        sock, sock_vmac = self._sockets.foresee(conf, devices, plan)
+        spec = msgspec.structs.replace(plan.spec, sock=sock, sock_vmac=sock_vmac)
+        change = difference(running.plan.objects, plan.objects)
+        return Prospect(
+            name=conf.name,
+            was=running.name,
+            action="same" if _digest(spec) == running.digest and not anew else "replaced",
+            state=running.shown_state,
+            added=tuple(o.text for o in change.add),
+            removed=() if anew else tuple(o.text for o in change.remove),
+            troubles=tuple(t for t in troubles if not t.fault & running.told),
+            devices=anew,
+        )
 
     # ---------------------------------------------------------------- one instance
 
@@ -227,21 +267,12 @@ class Manager:
         self._make_devices(running)
         if running.rules is None:
             running.rules = self._plan_rules(running)
-        plan = plan_instance(
-            conf,
-            self.table,
-            devices=running.devices,
-            objects=self.planner,
-            group=self._group_of(conf.name),
-            pace_of=self._pace_of,
-            rules=running.rules,
-            repair=(self.config.globals_.repair_limit, self.config.globals_.repair_window_ns),
-            ours=self._ours,
-        )
+        plan = self._plan_in(self._world, conf, running.held, running.devices, running.rules)
+        self._send_paces()
         socks, sock, sock_vmac = self._sockets.make(running, plan)
         assert plan.spec is not None
         spec = msgspec.structs.replace(plan.spec, sock=sock, sock_vmac=sock_vmac)
-        digest = hashlib.blake2b(msgspec.msgpack.encode(spec), digest_size=16).digest()
+        digest = _digest(spec)
         if before is None:
             self._start(running, spec, plan)
         elif digest != running.digest:
@@ -265,18 +296,45 @@ class Manager:
             self._routes_watched = True
             self.engine.watch_routes()
 
+    def _plan_in(
+        self,
+        world: World,
+        conf: VrrpInstance,
+        held: bool,
+        devices: Mapping[str, Device],
+        rules: tuple[PlanObject, ...],
+    ) -> Plan:
+        """Plans an instance as a configuration has it: for the engine, or only to look."""
+        g = world.config.globals_
+        return plan_instance(
+            msgspec.structs.replace(conf, preempt=False) if held else conf,
+            self.table,
+            devices=devices,
+            objects=self.planner,
+            group=world.group_of(conf.name),
+            pace_of=world.paces.slot,
+            rules=rules,
+            repair=(g.repair_limit, g.repair_window_ns),
+            ours=world.ours,
+        )
+
     def _start(self, running: Running, spec: VrrpSpec, plan: Plan) -> None:
         running.told = int(Fault.DISABLED) | (plan.faults & _PLANNED)
+        if running.drained:
+            running.told |= Fault.MAINTENANCE | Fault.LEAVE
         self.engine.add(running.slot, spec)
         self.engine.told(running.slot, set_faults=running.told, delta=running.delta)
 
     def _plan_rules(self, running: Running) -> tuple[PlanObject, ...]:
+        return self._rules_of(running.conf, lambda text: self._note(running, "rule", Level.ERROR, text))
+
+    def _rules_of(self, conf: VrrpInstance, refused: Callable[[str], None]) -> tuple[PlanObject, ...]:
         made: list[PlanObject] = []
-        for rule in running.conf.rules:
+        for rule in conf.rules:
             try:
                 made.extend(self.planner.rule(rule))
             except PlanError as error:
-                self._note(running, "rule", Level.ERROR, str(error))
+                refused(str(error))
         return tuple(made)
 
     def _troubles(self, running: Running, plan: Plan) -> None:
@@ -412,13 +470,19 @@ class Manager:
         """Hands an instance over and keeps it away, or lets it take part again.
 
         Unless `leave`, a master to which no successor answers goes on being master (its cause then says
-        so), and is to
-        be taken out of maintenance again.
+        so), and is to be taken out of maintenance again.
         """
+        running.drained = on
         if on:
             self._tell(running, set_=Fault.MAINTENANCE | (Fault.LEAVE if leave else Fault(0)))
         else:
             self._tell(running, clear=Fault.MAINTENANCE | Fault.LEAVE)
+
+    def hold(self, running: Running, on: bool) -> None:
+        """Keeps an instance from preempting whoever is master, or lets it do as configured."""
+        if running.held != on:
+            running.held = on
+            self._plan(running)
 
     # ---------------------------------------------------------------- the end
 
@@ -469,6 +533,10 @@ class Manager:
         """Takes in one engine event."""
         kind = event.kind
         running = self._by_slot.get(event.slot)
+        if running is not None and kind in _FROM_PEERS:
+            peer = words.address_text(event.address)
+            if peer and (running.plan is None or peer != str(running.plan.source)):
+                running.peers[peer] = event.at
         told = words.engine_note(event)
         if told is not None:
             self._on_note(told)
@@ -507,7 +575,7 @@ class Manager:
             running.cause = "; ".join(running.tracking)
         if new == "MASTER":
             running.master = str(running.plan.source) if running.plan is not None else ""
-        elif new == "BACKUP" and any(event.address):
+        elif (new == "BACKUP" or CAUSES[event.arg[2]] == "successor heard") and any(event.address):
             running.master = words.address_text(event.address)
         shown = running.shown_state if new == "FAULT" else new
         if new == "INIT" and running.deleted:

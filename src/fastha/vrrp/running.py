@@ -33,7 +33,10 @@ class Running:
         "delta",
         "devices",
         "digest",
+        "drained",
+        "held",
         "master",
+        "peers",
         "pending",
         "plan",
         "reasons",
@@ -57,6 +60,12 @@ class Running:
         """Of what the engine was told: enough to see whether something changed."""
         self.told = int(Fault.DISABLED)
         self.delta = 0
+        self.drained = False
+        """Kept away by the operator (state MAINT)."""
+        self.held = False
+        """Does not preempt, whatever is configured: after a switchover, until it is master again."""
+        self.peers: dict[str, int] = {}
+        """Other routers that were heard of while they were master, and when (CLOCK_MONOTONIC, ns)."""
         self.state = "INIT"
         self.since_ns = time.monotonic_ns()
         self.since_wall_ns = time.time_ns()
@@ -90,6 +99,6 @@ class Running:
     @property
     def shown_state(self) -> str:
         """The state for people: FAULT on the operator's wish is MAINT."""
-        if self.state == "FAULT" and self.told & Fault.MAINTENANCE:
+        if self.state == "FAULT" and self.drained:
             return "MAINT"
         return self.state
