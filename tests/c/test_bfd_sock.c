@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "fh_bfd_codec.h"
 #include "fh_bfd_sock.h"
 
 typedef union {
@@ -91,16 +92,85 @@ static void ipv6(void) {
     there(FH_AF_INET6, 255);
 }
 
+/* The address may come later than the session: the socket is made, only sending fails. */
 static void source_not_ours(void) {
     uint16_t port = 0;
     fh_addr elsewhere = {{192, 0, 2, 77}};
-    CHECK_INT(fh_bfd_sock_tx(FH_AF_INET, &elsewhere, 0, 255, 0, &port), -EADDRNOTAVAIL);
-    CHECK_INT(port, 0);
+    int tx = fh_bfd_sock_tx(FH_AF_INET, &elsewhere, 0, 255, 0, &port);
+    CHECK(tx >= 0 && port >= FH_BFD_SOURCE_PORT_LEAST);
+    address to = loopback(FH_AF_INET, htons(FH_BFD_SOURCE_PORT_LEAST));
+    CHECK(sendto(tx, "x", 1, 0, &to.any, sizeof(struct sockaddr_in)) < 0);
+    close(tx);
+}
+
+/* What the shield lets through, asked of the kernel itself. */
+static bool passes(int rx, int tx, const address *to, const uint8_t *data, size_t len) {
+    char got[64];
+    CHECK(sendto(tx, data, len, 0, &to->any, sizeof(struct sockaddr_in)) == (ssize_t)len);
+    struct pollfd wait = {.fd = rx, .events = POLLIN};
+    return poll(&wait, 1, 0) == 1 && recv(rx, got, sizeof got, 0) >= 0;
+}
+
+static void shield_with(uint32_t sessions) {
+    static uint32_t discr[5000], peer[5000];
+    uint16_t port = 0;
+    int rx = fh_bfd_sock_rx(FH_AF_INET, 0, 0, 0);
+    int tx = fh_bfd_sock_tx(FH_AF_INET, NULL, 0, 255, 7, &port);
+    int low = fh_bfd_sock_tx(FH_AF_INET, NULL, 0, 254, 7, &port);
+    CHECK(rx >= 0 && tx >= 0 && low >= 0);
+    address to = loopback(FH_AF_INET, port_of(rx));
+    for (uint32_t i = 0; i < sessions; i++) {
+        discr[i] = 1000 + i * 800000u;
+        peer[i] = 0x7f000001u + i;
+    }
+    fh_bfd_filter f = {.family = FH_AF_INET,
+                       .gtsm = true,
+                       .sample = 31, /* of two thousand million: as good as none */
+                       .discr = discr,
+                       .peer = peer,
+                       .discrs = sessions,
+                       .peers = sessions};
+    CHECK_INT(fh_bfd_sock_filter(rx, &f), 0);
+    bool exact = sessions < 1900, by_peer = sessions < 900;
+    uint8_t packet[FH_BFD_LEN] = {1 << 5, 1 << 6, 3, FH_BFD_LEN};
+    for (uint32_t i = 0; i < sessions; i += 1 + sessions / 50) {
+        fh_put32(packet + 8, discr[i]);
+        CHECK(passes(rx, tx, &to, packet, sizeof packet));
+        fh_put32(packet + 8, discr[i] + 1);
+        CHECK(passes(rx, tx, &to, packet, sizeof packet) == !exact);
+    }
+    fh_put32(packet + 8, discr[0]);
+    CHECK(!passes(rx, low, &to, packet, sizeof packet));    /* TTL */
+    CHECK(!passes(rx, tx, &to, packet, sizeof packet - 1)); /* too short */
+    packet[0] = 0;
+    CHECK(!passes(rx, tx, &to, packet, sizeof packet)); /* version */
+    packet[0] = 1 << 5;
+    fh_put32(packet + 8, 0);
+    CHECK(passes(rx, tx, &to, packet, sizeof packet) == (by_peer || !exact)); /* a neighbour that begins */
+    for (uint32_t i = 0; i < sessions; i++)
+        peer[i] += 0x01000000;
+    CHECK_INT(fh_bfd_sock_filter(rx, &f), 0);
+    CHECK(passes(rx, tx, &to, packet, sizeof packet) == !exact); /* somebody else */
+    CHECK_INT(fh_bfd_sock_filter(rx, NULL), 0);
+    CHECK(passes(rx, low, &to, packet, 3));
+    close(low);
+    close(tx);
+    close(rx);
+}
+
+static void shield(void) {
+    shield_with(1);
+    shield_with(5);
+    shield_with(64);
+    shield_with(800);
+    shield_with(1500);
+    shield_with(5000);
 }
 
 int main(void) {
     RUN(ipv4);
     RUN(ipv6);
     RUN(source_not_ours);
+    RUN(shield);
     return check_failed != 0;
 }

@@ -67,6 +67,10 @@ class BfdSpec(msgspec.Struct, frozen=True, kw_only=True):
     echo_mac: bytes = b""
     """Hardware address of the next hop, for Echo of both kinds; empty: Echo packets wait until it is
     known."""
+    echo_source: bytes = b""
+    """Source of Echo packets, best an address outside the link's subnet, so that the neighbour sends no
+    redirects
+    (RFC 5881 4); empty: `local`."""
     remote_discr: int = 0
     """S-BFD: the reflector's discriminator."""
     padded: int = 0
@@ -107,6 +111,8 @@ class BfdTrack(msgspec.Struct, frozen=True):
     weight: int = 0
     reverse: bool = False
     takeover: bool = False
+    takeover_delay_us: int = 0
+    """Wait so long for an advert of another router that is quicker: an order among several backups."""
     initially_up: bool = False
     """How a session that has not been up yet counts."""
 

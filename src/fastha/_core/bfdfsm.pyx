@@ -114,7 +114,7 @@ cdef extern from "fh_bfd_fsm.h" nogil:
     fh_bfd_rx fh_bfd_receive(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_input *inp,
                              const fh_bfd_packet *packet, const uint8_t *buf, fh_bfd_actions *out)
     size_t fh_bfd_write(const fh_bfd_params *p, fh_bfd *s, fh_ns now, bint final, uint8_t *buf, size_t cap)
-    size_t fh_bfd_write_echo(fh_bfd *s, uint8_t *buf)
+    size_t fh_bfd_write_echo(fh_bfd *s, fh_ns now, uint8_t *buf)
     bint fh_bfd_echo_is_ours(const fh_bfd *s, const uint8_t *buf, size_t len)
     fh_ns fh_bfd_tx_int(const fh_bfd_params *p, const fh_bfd *s)
     fh_ns fh_bfd_rx_int(const fh_bfd_params *p, const fh_bfd *s)
@@ -255,7 +255,7 @@ cdef class Session:
                 packets.append(PyBytes_FromStringAndSize(<const char *>self.buf, n))
         sent = None
         if a.bits & <uint32_t>FH_BFD_DO_ECHO:
-            fh_bfd_write_echo(&self.s, echo)
+            fh_bfd_write_echo(&self.s, now, echo)
             sent = PyBytes_FromStringAndSize(<const char *>echo, FH_BFD_ECHO_LEN)
         cause = (<bytes>fh_bfd_cause_name(a.cause)).decode() if "state" in todo else ""
         return Actions(verdict, todo, cause, tuple(packets), sent)

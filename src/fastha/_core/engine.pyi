@@ -155,6 +155,7 @@ class Engine:
         Raises EngineError when the port is taken, usually by another BFD daemon.
         """
 
+    def bfd_unlisten(self, family: int, port: int) -> None: ...
     def bfd_add(self, slot: int, spec: BfdSpec) -> int:
         """Starts a session; returns its discriminator. Raises KeyError when the slot is not free, ValueError
         when the spec is impossible, EngineError when a socket cannot be opened."""

@@ -263,6 +263,7 @@ cdef extern from "fh_engine.h" nogil:
         uint32_t max_links
         uint32_t max_socks
         uint32_t max_paces
+        uint32_t max_sessions
         uint32_t commands
         uint32_t events
         int priority
@@ -679,6 +680,9 @@ cdef fh_ei_conf *lay_out(object spec, uint32_t slot) except NULL:
     return <fh_ei_conf *>block.give()
 
 
+include "engine_bfd.pxi"
+
+
 cdef class Engine:
     """The engine thread and the memory that it works on. See engine.pyi for the meaning of each method."""
 
@@ -688,10 +692,18 @@ cdef class Engine:
     cdef fh_sock **sockets
     cdef uint32_t max_instances
     cdef uint32_t max_sockets
+    cdef fh_bs **sessions
+    cdef uint32_t max_sessions
+    cdef fh_bsock *bsocks[8]
+    cdef dict session_specs  # by slot: what was asked for
+    cdef dict session_confs  # by slot: address of the configuration in force
+    cdef dict follows  # by instance: address of what it follows
+    cdef fh_bfd_accepts *accepts
+    cdef fh_bfd_mirror *mirror
     cdef bint running
 
     def __cinit__(self, *, int max_instances=8192, int max_sockets=4096, int max_links=8192, int priority=50,
-                  int cpu=-1, int64_t main_timeout=10_000_000_000):
+                  int cpu=-1, int64_t main_timeout=10_000_000_000, int max_sessions=4096):
         cdef fh_engine_conf conf
         memset(&conf, 0, sizeof(conf))
         if not 0 < max_instances <= 32767:
@@ -701,6 +713,9 @@ cdef class Engine:
         conf.max_links = max_links
         conf.max_socks = max_sockets
         conf.max_paces = 4096
+        if not 0 < max_sessions <= 65536:
+            raise ValueError("max_sessions is 1 to 65536")
+        conf.max_sessions = max_sessions
         conf.commands = 4096
         conf.events = 16384
         conf.priority = priority
@@ -708,11 +723,17 @@ cdef class Engine:
         conf.main_timeout = main_timeout
         self.max_instances = max_instances
         self.max_sockets = max_sockets
+        self.max_sessions = max_sessions
+        self.session_specs = {}
+        self.session_confs = {}
+        self.follows = {}
         self.running = False
         self.instances = <fh_ei **>calloc(max_instances, sizeof(fh_ei *))
         self.configurations = <fh_ei_conf **>calloc(max_instances, sizeof(fh_ei_conf *))
         self.sockets = <fh_sock **>calloc(max_sockets, sizeof(fh_sock *))
-        if self.instances == NULL or self.configurations == NULL or self.sockets == NULL:
+        self.sessions = <fh_bs **>calloc(max_sessions, sizeof(fh_bs *))
+        if (self.instances == NULL or self.configurations == NULL or self.sockets == NULL
+                or self.sessions == NULL):
             raise MemoryError
         self.engine = fh_engine_new(&conf)
         if self.engine == NULL:
@@ -956,15 +977,37 @@ cdef class Engine:
     cdef void _retired(self, fh_event *raw):
         cdef void *memory = <void *><intptr_t>raw.v[0]
         cdef fh_sock *s
-        if raw.arg[0] == 1:
+        cdef fh_bs *session
+        cdef fh_bsock *bsock
+        if raw.arg[0] == FH_RETIRED_CONF:
             if self.configurations[raw.inst] == <fh_ei_conf *>memory:
                 self.configurations[raw.inst] = NULL
-        elif raw.arg[0] == 2:
+        elif raw.arg[0] == FH_RETIRED_INST:
             self.instances[raw.inst] = NULL
-        elif raw.arg[0] == 3:
+        elif raw.arg[0] == FH_RETIRED_SOCK:
             s = <fh_sock *>memory
             os.close(s.fd)
             self.sockets[raw.inst] = NULL
+        elif raw.arg[0] == FH_RETIRED_BFD:
+            session = <fh_bs *>memory
+            if session.fd >= 0:
+                os.close(session.fd)
+            self.sessions[raw.inst] = NULL
+            self.session_specs.pop(raw.inst, None)
+            self.session_confs.pop(raw.inst, None)
+        elif raw.arg[0] == FH_RETIRED_BFD_CONF:
+            if self.session_confs.get(raw.inst) == <intptr_t>memory:
+                del self.session_confs[raw.inst]
+        elif raw.arg[0] == FH_RETIRED_BSOCK:
+            bsock = <fh_bsock *>memory
+            os.close(bsock.fd)
+            self.bsocks[raw.inst] = NULL
+        elif self.follows.get(raw.inst) == <intptr_t>memory:
+            del self.follows[raw.inst]
+        elif memory == <void *>self.accepts:
+            self.accepts = NULL
+        elif memory == <void *>self.mirror:
+            self.mirror = NULL
         free(memory)
 
     def status(self, uint32_t slot):
@@ -1043,6 +1086,208 @@ cdef class Engine:
         self._check()
         return {ENGINE_STATS[i]: fh_engine_stat_get(self.engine, i) for i in range(FH_ENGINE_STATS)}
 
+    # ---- BFD
+
+    cdef int _session(self, uint32_t slot) except -1:
+        self._check()
+        if slot >= self.max_sessions or self.sessions[slot] == NULL:
+            raise KeyError(f"no BFD session in slot {slot}")
+        return 0
+
+    cdef int _bfd(self, uint32_t kind, uint32_t slot, void *p, void *q, uint32_t a=0, uint32_t b=0) except -1:
+        cdef fh_command c
+        memset(&c, 0, sizeof(c))
+        c.type, c.slot, c.p, c.q, c.a, c.b = kind, slot, p, q, a, b
+        return self._send(&c)
+
+    def bfd_listen(self, int family, int port):
+        cdef uint32_t slot
+        cdef uint32_t free_slot = FH_BSOCKS
+        cdef fh_bsock *s
+        cdef int fd
+        self._check()
+        for slot in range(FH_BSOCKS):
+            if self.bsocks[slot] == NULL:
+                free_slot = min(free_slot, slot)
+            elif self.bsocks[slot].family == family and self.bsocks[slot].port == port:
+                return
+        if free_slot == FH_BSOCKS:
+            raise ValueError(f"BFD has no port {port}")
+        if port == FH_BFD_PORT_ECHO:
+            fd = fh_bfd_sock_echo(family, 4 << 20)
+        else:
+            fd = fh_bfd_sock_rx(family, port, 0, 4 << 20)
+        if fd < 0:
+            what = f"receiving BFD on UDP port {port}: {os.strerror(-fd)}"
+            if -fd == 98:
+                what += " (another BFD daemon has it: ss -lunp shows which)"
+            raise EngineError(-fd, what)
+        s = <fh_bsock *>calloc(1, sizeof(fh_bsock))
+        if s == NULL:
+            os.close(fd)
+            raise MemoryError
+        s.fd, s.family, s.port = fd, family, port
+        self.bsocks[free_slot] = s
+        self._bfd(FH_CMD_BFD_LISTEN, free_slot, s, NULL)
+
+    def bfd_unlisten(self, int family, int port):
+        cdef uint32_t slot
+        self._check()
+        for slot in range(FH_BSOCKS):
+            if (self.bsocks[slot] != NULL and self.bsocks[slot].family == family
+                    and self.bsocks[slot].port == port):
+                self._bfd(FH_CMD_BFD_UNLISTEN, slot, NULL, NULL)
+
+    cdef uint32_t _discriminator(self, uint32_t wanted) except 0:
+        cdef uint32_t slot
+        cdef uint32_t discr
+        while True:
+            discr = wanted or int.from_bytes(os.urandom(4), "big")
+            taken = discr == 0
+            for slot in range(self.max_sessions):
+                taken = taken or (self.sessions[slot] != NULL and self.sessions[slot].way.discr == discr)
+            if not taken:
+                return discr
+            if wanted:
+                raise ValueError(f"discriminator {wanted} is taken")
+
+    cdef int _sending(self, fh_bs *s, object spec) except -1:
+        """Opens the socket by which a session sends."""
+        cdef fh_addr source
+        cdef const fh_addr *from_here = NULL
+        cdef uint32_t seed = int.from_bytes(os.urandom(4), "big")
+        cdef int fd
+        cdef int result = 0
+        if spec.local:
+            source = packed(spec.local)
+            from_here = &source
+        fd = fh_bfd_sock_tx(spec.family, from_here, spec.ifindex, spec.ttl, seed, &s.source_port)
+        if fd < 0:
+            raise EngineError(-fd, f"a socket to send BFD by: {os.strerror(-fd)}")
+        if spec.kind == FH_BFD_KIND_SBFD:
+            result = fh_bfd_sock_answers(fd, spec.family)
+        if result == 0 and spec.padded:
+            result = fh_bfd_sock_no_fragments(fd, spec.family)
+        if result < 0:
+            os.close(fd)
+            raise EngineError(-result, f"a socket to send BFD by: {os.strerror(-result)}")
+        s.fd = fd
+        return 0
+
+    def bfd_add(self, uint32_t slot, spec):
+        cdef fh_bs *s
+        cdef fh_bs_conf *conf
+        self._check()
+        if slot >= self.max_sessions or self.sessions[slot] != NULL:
+            raise KeyError(f"BFD slot {slot} is not free")
+        conf = lay_out_bfd(spec)
+        s = NULL
+        try:
+            s = <fh_bs *>calloc(1, FH_BS_SIZE)
+            if s == NULL:
+                raise MemoryError
+            s.fd = -1
+            s.way.peer = packed(spec.peer)
+            s.way.local = packed(spec.local)
+            s.way.has_local = len(spec.local) != 0
+            s.way.discr = self._discriminator(spec.discr)
+            s.way.ifindex = spec.ifindex
+            s.way.family = spec.family
+            s.way.port = (FH_BFD_PORT_SBFD if spec.kind == FH_BFD_KIND_SBFD
+                          else FH_BFD_PORT_MULTI if spec.multihop else FH_BFD_PORT_SINGLE)
+            s.ttl = spec.ttl
+            self._sending(s, spec)
+            if spec.kind == FH_BFD_KIND_SESSION:
+                self.bfd_listen(spec.family, s.way.port)
+            if spec.kind == FH_BFD_KIND_LOOPED or spec.echo_tx_us:
+                self.bfd_listen(spec.family, FH_BFD_PORT_ECHO)
+        except BaseException:
+            if s != NULL and s.fd >= 0:
+                os.close(s.fd)
+            free(s)
+            free(conf)
+            raise
+        self.sessions[slot] = s
+        self.session_specs[slot] = spec
+        self.session_confs[slot] = <intptr_t>conf
+        discr = s.way.discr
+        self._bfd(FH_CMD_BFD_ADD, slot, s, conf, spec.admin_down)
+        return discr
+
+    def bfd_replace(self, uint32_t slot, spec):
+        cdef fh_bs_conf *conf
+        self._session(slot)
+        if not same_session(self.session_specs[slot], spec):
+            raise ValueError("this is another session: remove the old one and add it")
+        conf = lay_out_bfd(spec)
+        if spec.echo_tx_us:
+            try:
+                self.bfd_listen(spec.family, FH_BFD_PORT_ECHO)
+            except BaseException:
+                free(conf)
+                raise
+        if spec.padded:
+            fh_bfd_sock_no_fragments(self.sessions[slot].fd, spec.family)
+        self.session_specs[slot] = spec
+        self.session_confs[slot] = <intptr_t>conf
+        self._bfd(FH_CMD_BFD_CONF, slot, NULL, conf)
+
+    def bfd_admin(self, uint32_t slot, bint up, int diag=7):
+        self._session(slot)
+        if not 0 <= diag <= 31:
+            raise ValueError("a diagnostic is 0 to 31")
+        self._bfd(FH_CMD_BFD_INPUT, slot, NULL, NULL, FH_BFD_EV_ADMIN_UP if up else FH_BFD_EV_ADMIN_DOWN, diag)
+
+    def bfd_signal(self, uint32_t slot, str what, int arg=0):
+        self._session(slot)
+        if what not in _SIGNALS:
+            raise ValueError(f"no such signal: {what}")
+        if not 0 <= arg <= 255:
+            raise ValueError("the argument is 0 to 255")
+        self._bfd(FH_CMD_BFD_INPUT, slot, NULL, NULL, _SIGNALS[what], arg)
+
+    def bfd_remove(self, uint32_t slot, bint graceful=True):
+        self._session(slot)
+        self._bfd(FH_CMD_BFD_DEL, slot, NULL, NULL, graceful)
+
+    def bfd_track(self, uint32_t instance, tracks):
+        cdef fh_bfd_follows *follows
+        self._slot(instance)
+        follows = lay_out_follows(tracks)
+        self.follows[instance] = <intptr_t>follows
+        self._bfd(FH_CMD_BFD_TRACK, instance, follows, NULL)
+
+    def bfd_accept(self, rules, uint32_t rate=16):
+        self._check()
+        self.accepts = lay_out_accepts(rules, rate)
+        self._bfd(FH_CMD_BFD_ACCEPT, 0, self.accepts, NULL)
+
+    def bfd_reflect(self, reflector):
+        self._check()
+        self.mirror = NULL if reflector is None else lay_out_mirror(reflector)
+        self._bfd(FH_CMD_BFD_REFLECT, 0, self.mirror, NULL)
+
+    def bfd_status(self, uint32_t slot):
+        self._session(slot)
+        return session_view(self.sessions[slot])
+
+    def bfd_counters(self, uint32_t slot):
+        self._session(slot)
+        return {BFD_STATS[i]: fh_bs_stat(self.sessions[slot], i) for i in range(FH_BFD_STATS)}
+
+    def bfd_rejects(self, slot=None):
+        cdef uint32_t number
+        counts = {}
+        self._check()
+        if slot is not None:
+            number = slot
+            self._session(number)
+        for i in range(1, FH_BFD_RX_N):
+            count = fh_engine_bfd_refused(self.engine, i) if slot is None else fh_bs_refused(self.sessions[number], i)
+            if count:
+                counts[BFD_REJECTS[i]] = count
+        return counts
+
     def last_turn(self):
         self._check()
         return fh_engine_last_turn(self.engine)
@@ -1065,13 +1310,37 @@ cdef class Engine:
                 os.close(self.sockets[i].fd)
                 free(self.sockets[i])
                 self.sockets[i] = NULL
+        for i in range(FH_BSOCKS):
+            if self.bsocks[i] != NULL:
+                os.close(self.bsocks[i].fd)
+                free(self.bsocks[i])
+                self.bsocks[i] = NULL
         fh_engine_free(self.engine)
         self.engine = NULL
+        self._free_sessions()
         for i in range(self.max_instances):
             free(self.instances[i])
             free(self.configurations[i])
             self.instances[i] = NULL
             self.configurations[i] = NULL
+
+    cdef void _free_sessions(self):
+        cdef uint32_t i
+        for i in range(self.max_sessions):
+            if self.sessions[i] == NULL:
+                continue
+            if self.sessions[i].fd >= 0:
+                os.close(self.sessions[i].fd)
+            free(self.sessions[i])
+            self.sessions[i] = NULL
+        for address in (*self.session_confs.values(), *self.follows.values()):
+            free(<void *><intptr_t>address)
+        self.session_confs.clear()
+        self.follows.clear()
+        free(self.accepts)
+        self.accepts = NULL
+        free(self.mirror)
+        self.mirror = NULL
 
     def __enter__(self):
         return self
@@ -1085,3 +1354,4 @@ cdef class Engine:
         free(self.instances)
         free(self.configurations)
         free(self.sockets)
+        free(self.sessions)

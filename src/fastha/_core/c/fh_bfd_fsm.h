@@ -179,7 +179,7 @@ enum fh_bfd_rx fh_bfd_receive(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_in
 size_t fh_bfd_write(const fh_bfd_params *p, fh_bfd *s, fh_ns now, bool final, uint8_t *buf, size_t cap);
 
 /* What an Echo packet of ours carries (affiliated Echo; RFC 5880 leaves the contents to the sender). */
-size_t fh_bfd_write_echo(fh_bfd *s, uint8_t buf[FH_BFD_ECHO_LEN]);
+size_t fh_bfd_write_echo(fh_bfd *s, fh_ns now, uint8_t buf[FH_BFD_ECHO_LEN]);
 /* The session it belongs to, by its discriminator, or 0. */
 uint32_t fh_bfd_echo_discr(const uint8_t *buf, size_t len);
 /* It is one of this session's last 256 Echo packets. */

@@ -15,13 +15,26 @@ static fh_ns end_of(size_t step) {
     return (fh_ns)(9 + (step - 1) % 8) << (octave + FH_BFD_GAUGE_LEAST_LOG - 3);
 }
 
+/* One writer: a plain reckoning, published so that a reader sees whole numbers. */
+#define PUBLISH(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
 void fh_bfd_gauge_add(fh_bfd_gauge *g, fh_ns interval) {
     if (interval < 0) return;
-    if (g->count == 0 || interval < g->least) g->least = interval;
-    if (interval > g->most) g->most = interval;
-    g->count++;
-    g->sum += interval;
-    g->steps[step_of(interval)]++;
+    if (g->count == 0 || interval < g->least) PUBLISH(g->least, interval);
+    if (interval > g->most) PUBLISH(g->most, interval);
+    PUBLISH(g->count, g->count + 1);
+    PUBLISH(g->sum, g->sum + interval);
+    uint32_t *step = &g->steps[step_of(interval)];
+    PUBLISH(*step, *step + 1);
+}
+
+void fh_bfd_gauge_copy(fh_bfd_gauge *to, const fh_bfd_gauge *from) {
+    to->count = __atomic_load_n(&from->count, __ATOMIC_RELAXED);
+    to->sum = __atomic_load_n(&from->sum, __ATOMIC_RELAXED);
+    to->least = __atomic_load_n(&from->least, __ATOMIC_RELAXED);
+    to->most = __atomic_load_n(&from->most, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < FH_BFD_GAUGE_STEPS; i++)
+        to->steps[i] = __atomic_load_n(&from->steps[i], __ATOMIC_RELAXED);
 }
 
 fh_ns fh_bfd_gauge_mean(const fh_bfd_gauge *g) {

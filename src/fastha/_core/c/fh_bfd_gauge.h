@@ -1,7 +1,8 @@
 /* What intervals a BFD neighbour's packets really came in: least, mean, most, and a quantile from a histogram
  * whose steps are an eighth of an octave. So an operator can choose intervals from data.
  *
- * Pure; one writer. Intervals are nanoseconds. */
+ * Pure; one writer, any number of readers at any time (the fields are then read one by one: a reader may see
+ * a packet in the count and not yet in the steps, never a torn number). Intervals are nanoseconds. */
 #ifndef FH_BFD_GAUGE_H
 #define FH_BFD_GAUGE_H
 
@@ -20,6 +21,8 @@ typedef struct {
 
 /* A negative interval (clock of the receive time was set) is not counted. */
 void fh_bfd_gauge_add(fh_bfd_gauge *g, fh_ns interval);
+/* A copy to look at, from any thread. */
+void fh_bfd_gauge_copy(fh_bfd_gauge *to, const fh_bfd_gauge *from);
 fh_ns fh_bfd_gauge_mean(const fh_bfd_gauge *g); /* 0 when nothing was counted */
 /* The interval that permille of all do not exceed: the upper end of its step, so up to an eighth too high,
  * never beyond the most. 0 when nothing was counted. */

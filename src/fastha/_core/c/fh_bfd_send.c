@@ -57,11 +57,12 @@ size_t fh_bfd_write(const fh_bfd_params *p, fh_bfd *s, fh_ns now, bool final, ui
 
 static const uint8_t echo_mark[4] = {'f', 'h', 'e', 1};
 
-size_t fh_bfd_write_echo(fh_bfd *s, uint8_t buf[FH_BFD_ECHO_LEN]) {
+size_t fh_bfd_write_echo(fh_bfd *s, fh_ns now, uint8_t buf[FH_BFD_ECHO_LEN]) {
     memset(buf, 0, FH_BFD_ECHO_LEN);
     memcpy(buf, echo_mark, sizeof echo_mark);
     fh_put32(buf + 4, s->local_discr);
     fh_put32(buf + 8, ++s->echo_seq);
+    fh_put32(buf + 12, (uint32_t)(now / FH_NS_PER_USEC)); /* its sender learns how long it took */
     fh_put32(buf + 16, (uint32_t)(s->echo_token >> 32));
     fh_put32(buf + 20, (uint32_t)s->echo_token);
     return FH_BFD_ECHO_LEN;

@@ -20,4 +20,25 @@ int fh_bfd_sock_rx(int family, uint16_t port, uint32_t ifindex, int rcvbuf);
 int fh_bfd_sock_tx(int family, const fh_addr *source, uint32_t ifindex, uint8_t ttl, uint32_t random,
                    uint16_t *port);
 
+/* Don't Fragment, whatever the kernel believes of the path's MTU: padded packets shall find out (RFC 9764 3).
+ */
+int fh_bfd_sock_no_fragments(int fd, int family);
+/* Hears answers, too: an S-BFD initiator. Asks for the same control messages as fh_bfd_sock_rx. */
+int fh_bfd_sock_answers(int fd, int family);
+/* Frames' IP packets to the Echo port, on any interface, from elsewhere. */
+int fh_bfd_sock_echo(int family, int rcvbuf);
+
+/* What a receive socket lets through under attack. */
+typedef struct {
+    int family;
+    bool gtsm;             /* TTL 255 only */
+    uint8_t sample;        /* one in 2^sample of the refused is still let through, to be counted */
+    const uint32_t *discr; /* ours, ascending */
+    const uint32_t *peer;  /* last four octets of the neighbours' addresses, ascending */
+    uint32_t discrs, peers;
+} fh_bfd_filter;
+/* NULL: everything. With more sessions than a filter holds (about 950) it looks at discriminators only, and
+ * beyond twice that at the packet's form. */
+int fh_bfd_sock_filter(int fd, const fh_bfd_filter *filter);
+
 #endif

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -138,7 +139,7 @@ uint64_t fh_sock_refused(const fh_sock *s, int why) {
 
 /* ------------------------------------------------------------------ commands */
 
-static void retire(fh_engine *e, void *memory, uint32_t kind, uint32_t slot) {
+void fh_engine_retire(fh_engine *e, void *memory, uint32_t kind, uint32_t slot) {
     if (memory == NULL) return;
     fh_event event = {.at = fh_now(), .type = FH_EVENT_RETIRED, .inst = slot, .arg = {kind}};
     event.v[0] = (int64_t)(intptr_t)memory;
@@ -209,20 +210,21 @@ static void inst_conf(fh_engine *e, fh_ei *ei, const fh_ei_conf *conf, fh_ns now
         if (conf->announce_on_replace) fh_node_announce_now(&e->node, &ei->node);
     }
     fh_ei_show(ei, now);
-    retire(e, (void *)(uintptr_t)old, 1, ei->node.slot);
+    fh_engine_retire(e, (void *)(uintptr_t)old, FH_RETIRED_CONF, ei->node.slot);
 }
 
 static void inst_del(fh_engine *e, fh_ei *ei) {
     uint32_t slot = ei->node.slot;
 
     listen_off(e, ei);
+    fh_engine_bfd_forget_inst(e, slot, fh_now());
     fh_node_remove(&e->node, &ei->node);
     fh_engine_forget(e, ei);
-    retire(e, (void *)(uintptr_t)ei->conf, 1, slot);
-    retire(e, ei, 2, slot);
+    fh_engine_retire(e, (void *)(uintptr_t)ei->conf, FH_RETIRED_CONF, slot);
+    fh_engine_retire(e, ei, FH_RETIRED_INST, slot);
 }
 
-static void watch(fh_engine *e, int fd, uint32_t what) {
+void fh_engine_watch(fh_engine *e, int fd, uint32_t what) {
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = what};
 
     epoll_ctl(e->epoll, EPOLL_CTL_ADD, fd, &event);
@@ -236,12 +238,12 @@ static void command(fh_engine *e, const fh_command *c, fh_ns now) {
     case FH_CMD_SOCK_ADD:
         e->socks[c->slot] = c->p;
         fh_engine_filter(e, c->p);
-        watch(e, e->socks[c->slot]->fd, ON_SOCK + c->slot);
+        fh_engine_watch(e, e->socks[c->slot]->fd, ON_SOCK + c->slot);
         break;
     case FH_CMD_SOCK_DEL:
         if (e->socks[c->slot] != NULL) {
             epoll_ctl(e->epoll, EPOLL_CTL_DEL, e->socks[c->slot]->fd, NULL);
-            retire(e, e->socks[c->slot], 3, c->slot);
+            fh_engine_retire(e, e->socks[c->slot], FH_RETIRED_SOCK, c->slot);
             e->socks[c->slot] = NULL;
         }
         break;
@@ -267,7 +269,7 @@ static void command(fh_engine *e, const fh_command *c, fh_ns now) {
         if (inst != NULL) fh_node_takeover(&e->node, inst, now);
         break;
     case FH_CMD_GROUP:
-        retire(e, e->node.groups[c->slot].members, 4, c->slot);
+        fh_engine_retire(e, e->node.groups[c->slot].members, FH_RETIRED_GROUP, c->slot);
         fh_node_set_group(&e->node, c->slot, c->p, c->a, now);
         break;
     case FH_CMD_LINK_CONF:
@@ -286,13 +288,14 @@ static void command(fh_engine *e, const fh_command *c, fh_ns now) {
     case FH_CMD_WATCH:
         if (e->route_fd < 0) {
             e->route_fd = (int)c->a;
-            watch(e, e->route_fd, ON_ROUTES);
+            fh_engine_watch(e, e->route_fd, ON_ROUTES);
         }
         break;
     case FH_CMD_QUIT:
         e->quit = true;
         break;
     default:
+        if (c->type >= FH_CMD_BFD_LISTEN) fh_engine_bfd_command(e, c, now);
         break;
     }
     if (ei != NULL && c->type != FH_CMD_INST_DEL) fh_ei_show(ei, now);
@@ -364,6 +367,22 @@ static void late(fh_engine *e, fh_ns lateness, fh_ns now) {
     fh_engine_tell(e, &event);
 }
 
+/* What would make a neighbour miss our packets has to be told, though it be a few milliseconds; ten times a
+ * second at most. */
+static void late_for_bfd(fh_engine *e, fh_ns lateness, fh_ns now) {
+    if (lateness > STALL_TOLD || lateness < e->bfd.fastest / 3 ||
+        now - e->bfd_late_told < 100 * FH_NS_PER_MSEC) {
+        late(e, lateness, now);
+        return;
+    }
+    e->bfd_late_told = now;
+    fh_event event = {.at = now, .type = FH_EVENT_ENGINE_STALL, .v = {lateness, 0}};
+    fh_engine_tell(e, &event);
+    fh_count(&e->stat[FH_ENGINE_STALLS], 1);
+    fh_count_max(&e->stat[FH_ENGINE_LATE_US_MAX], (uint64_t)lateness / 1000);
+    if (lateness > FH_NS_PER_MSEC) fh_count(&e->stat[FH_ENGINE_LATE_OVER_1MS], 1);
+}
+
 static int wait_for(fh_engine *e, struct epoll_event *ready, fh_ns timeout) {
     struct timespec t = {.tv_sec = timeout / FH_NS_PER_SEC, .tv_nsec = timeout % FH_NS_PER_SEC};
 
@@ -371,11 +390,23 @@ static int wait_for(fh_engine *e, struct epoll_event *ready, fh_ns timeout) {
                         0);
 }
 
+/* BFD first: what it hears is wanted within microseconds, and its timers follow. */
+static void turn_bfd(fh_engine *e, const struct epoll_event *ready, int count, fh_ns now) {
+    for (int i = 0; i < count; i++)
+        if (ready[i].data.u32 >= FH_TAG_BSOCK) fh_engine_bfd_read(e, ready[i].data.u32, now);
+    if (fh_bfd_node_next(&e->bfd) <= now) {
+        fh_count(&e->stat[FH_ENGINE_TIMERS], 1);
+        fh_bfd_node_run(&e->bfd, now);
+    }
+}
+
 /* Reads everything that is ready; true if something was. */
 static bool read_ready(fh_engine *e, const struct epoll_event *ready, int count, fh_ns now) {
     for (int i = 0; i < count; i++) {
         uint32_t what = ready[i].data.u32;
-        if (what == ON_COMMAND)
+        if (what >= FH_TAG_BSOCK)
+            continue;
+        else if (what == ON_COMMAND)
             commands(e, now);
         else if (what == ON_MONITOR)
             fh_engine_monitor(e, e->monitor_fd, now);
@@ -392,7 +423,8 @@ static bool read_ready(fh_engine *e, const struct epoll_event *ready, int count,
 static void turn(fh_engine *e, bool more) {
     struct epoll_event ready[EPOLL_BATCH];
     fh_ns due = fh_node_next(&e->node);
-    fh_ns wake = due;
+    fh_ns bfd_due = fh_bfd_node_next(&e->bfd);
+    fh_ns wake = due < bfd_due ? due : bfd_due;
     fh_ns say = fh_engine_next_say(e);
     fh_ns timeout = 0;
 
@@ -409,15 +441,24 @@ static void turn(fh_engine *e, bool more) {
     atomic_store_explicit(&e->last_turn, now, memory_order_relaxed);
     fh_count(&e->stat[FH_ENGINE_WAKEUPS], 1);
 
+    fh_ns bfd_late = fh_bfd_node_woke(&e->bfd, e->turned, bfd_due, now);
+    e->turned = now;
     if (due <= now && now - due > STALL_TOLD) {
         late(e, now - due, now);
         fh_node_overslept(&e->node, now);
+    } else if (bfd_late > 0) {
+        late_for_bfd(e, bfd_late, now);
     }
+    turn_bfd(e, ready, count, now);
+    e->bfd_fast = e->bfd.fastest <= 50 * FH_NS_PER_MSEC;
     read_ready(e, ready, count, now);
     if (fh_node_next(&e->node) <= now) {
         /* Before anybody is declared dead: what came in while we read, too. */
-        for (int rounds = 0; rounds < 4 && read_ready(e, ready, wait_for(e, ready, 0), now); rounds++)
-            ;
+        for (int rounds = 0; rounds < 4; rounds++) {
+            count = wait_for(e, ready, 0);
+            turn_bfd(e, ready, count, now);
+            if (!read_ready(e, ready, count, now)) break;
+        }
         due = fh_node_next(&e->node);
         if (due <= now) {
             fh_count(&e->stat[FH_ENGINE_TIMERS], 1);
@@ -440,6 +481,7 @@ static void *run(void *argument) {
     prctl(PR_SET_NAME, "fastha-engine");
     prctl(PR_SET_TIMERSLACK, 1UL);
     fh_engine_dump(e);
+    e->turned = fh_now();
     while (!e->quit) {
         turn(e, more);
         more = fh_engine_play(e);
@@ -473,9 +515,37 @@ static void free_all(fh_engine *e) {
     free(e->node.timers.slots);
     free(e->socks);
     free(e->paces);
+    free(e->bfd.sessions);
+    free(e->bfd.timers.slots);
+    free(e->bfd.table.by_discr);
+    free(e->bfd.table.by_peer);
+    free(e->join.by_session);
+    free(e->join.by_inst);
+    free(e->bfd_scratch);
     free(e->commands.records);
     free(e->events.records);
     free(e);
+}
+
+static void make_bfd(fh_engine *e, bool *failed) {
+    uint32_t sessions = e->conf.max_sessions, buckets = 64;
+    uint64_t seed[4] = {0};
+
+    while (buckets < sessions)
+        buckets *= 2;
+    e->bfd.sessions = zeroed(sessions, sizeof(fh_bs *), failed);
+    e->bfd.slots = sessions;
+    fh_timers_init(&e->bfd.timers, zeroed((size_t)sessions * 3, sizeof(fh_timer_slot), failed), sessions * 3);
+    e->bfd.table.by_discr = zeroed(buckets, sizeof(fh_bfd_way *), failed);
+    e->bfd.table.by_peer = zeroed(buckets, sizeof(fh_bfd_way *), failed);
+    e->bfd.table.mask = buckets - 1;
+    if (getrandom(seed, sizeof(seed), 0) != sizeof(seed)) *failed = true;
+    seed[0] |= 1; /* never all zero */
+    fh_bfd_node_init(&e->bfd, seed, &fh_engine_bfd_io, e);
+    e->join = (fh_bfd_join){.node = &e->node, .bfd = &e->bfd};
+    e->join.by_session = zeroed(sessions, sizeof(fh_bfd_follow *), failed);
+    e->bfd_scratch = zeroed((size_t)sessions * 2, sizeof(uint32_t), failed);
+    e->join.by_inst = zeroed(e->conf.max_instances, sizeof(fh_bfd_follows *), failed);
 }
 
 fh_engine *fh_engine_new(const fh_engine_conf *conf) {
@@ -503,6 +573,7 @@ fh_engine *fh_engine_new(const fh_engine_conf *conf) {
                  sizeof(fh_command));
     fh_ring_init(&e->events, zeroed(conf->events, sizeof(fh_event), &failed), conf->events, sizeof(fh_event));
     fh_node_init(&e->node, &fh_engine_io, e);
+    make_bfd(e, &failed);
 
     e->epoll = epoll_create1(EPOLL_CLOEXEC);
     e->command_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -525,9 +596,9 @@ fh_engine *fh_engine_new(const fh_engine_conf *conf) {
     e->tx_frames.fd = e->packet_fd;
     e->tx_raw4.fd = e->raw4_fd;
     e->tx_raw6.fd = e->raw6_fd;
-    watch(e, e->command_fd, ON_COMMAND);
-    watch(e, e->monitor_fd, ON_MONITOR);
-    watch(e, e->plan_fd, ON_PLAN);
+    fh_engine_watch(e, e->command_fd, ON_COMMAND);
+    fh_engine_watch(e, e->monitor_fd, ON_MONITOR);
+    fh_engine_watch(e, e->plan_fd, ON_PLAN);
     e->clock_offset = clock_of(CLOCK_REALTIME) - fh_now();
     e->boot_offset = clock_of(CLOCK_BOOTTIME) - fh_now();
     e->next_housekeeping = fh_now() + FH_HOUSEKEEPING;

@@ -13,6 +13,8 @@
 #define FH_ENGINE_H
 
 #include "fh_engine_seen.h"
+#include "fh_bfd_join.h"
+#include "fh_bfd_node.h"
 #include "fh_node.h"
 #include "fh_ring.h"
 #include "fh_vrrp_codec.h"
@@ -172,6 +174,23 @@ typedef struct {
     fh_ns arp_next, na_next;
 } fh_pace;
 
+/* A receive socket of BFD: one a family and port. */
+typedef struct {
+    int fd;
+    uint8_t family;
+    uint16_t port; /* FH_BFD_PORT_...; FH_BFD_PORT_ECHO: a packet socket */
+    bool shield;
+    _Atomic uint64_t packets;
+    uint32_t window_refused; /* since the last housekeeping */
+    uint32_t calm;
+} fh_bsock;
+#define FH_BSOCKS 8
+
+/* The S-BFD reflector; its discriminators and keys follow it in memory. */
+typedef struct {
+    fh_sbfd_reflector reflector;
+} fh_bfd_mirror;
+
 enum fh_command_type {
     FH_CMD_SOCK_ADD = 1, /* p: fh_sock */
     FH_CMD_SOCK_DEL,     /* slot */
@@ -189,6 +208,27 @@ enum fh_command_type {
     FH_CMD_STOP_ALL,  /* a: graceful */
     FH_CMD_WATCH,     /* a: netlink socket that hears of routes and rules */
     FH_CMD_QUIT,
+    FH_CMD_BFD_LISTEN,   /* slot: of the socket, p: fh_bsock */
+    FH_CMD_BFD_ADD,      /* slot, p: fh_bs, q: fh_bs_conf */
+    FH_CMD_BFD_CONF,     /* slot, q: fh_bs_conf */
+    FH_CMD_BFD_INPUT,    /* slot, a: enum fh_bfd_event, b: its argument */
+    FH_CMD_BFD_DEL,      /* slot, a: graceful */
+    FH_CMD_BFD_TRACK,    /* slot: instance, p: fh_bfd_follows or NULL */
+    FH_CMD_BFD_ACCEPT,   /* p: fh_bfd_accepts or NULL */
+    FH_CMD_BFD_REFLECT,  /* p: fh_bfd_mirror or NULL */
+    FH_CMD_BFD_UNLISTEN, /* slot: of the socket */
+};
+
+/* What a RETIRED event hands back (arg[0]). */
+enum {
+    FH_RETIRED_CONF = 1,
+    FH_RETIRED_INST,
+    FH_RETIRED_SOCK,
+    FH_RETIRED_GROUP,
+    FH_RETIRED_BFD_CONF,
+    FH_RETIRED_BFD,
+    FH_RETIRED_BSOCK,
+    FH_RETIRED_BFD_OTHER, /* what a session's slot does not stand for: follows, accepts, mirror */
 };
 
 typedef struct {
@@ -205,7 +245,8 @@ typedef struct {
     uint32_t max_links;
     uint32_t max_socks;
     uint32_t max_paces;
-    uint32_t commands; /* ring sizes, powers of two */
+    uint32_t max_sessions; /* of BFD */
+    uint32_t commands;     /* ring sizes, powers of two */
     uint32_t events;
     int priority; /* SCHED_FIFO; 0: ordinary scheduling */
     int cpu;      /* pin to this CPU; -1: anywhere */
@@ -250,6 +291,9 @@ uint64_t fh_engine_stat_get(const fh_engine *e, int stat);
 int64_t fh_engine_last_turn(const fh_engine *e);
 
 fh_ns fh_now(void);
+
+uint64_t fh_engine_bfd_refused(const fh_engine *e, int why);
+uint64_t fh_bsock_packets(const fh_bsock *s);
 
 /* What may be read of an instance or a socket at any time, from any thread. */
 #define FH_EI_SIZE sizeof(fh_ei)

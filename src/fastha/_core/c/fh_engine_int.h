@@ -11,8 +11,10 @@
 
 #define FH_RX_BATCH 32
 #define FH_RX_OCTETS 4096
+#define FH_BFD_OUT 9216 /* the longest padded packet */
 #define FH_TX_BATCH 128
-#define FH_PLAN_BATCH 32 /* instances in one netlink send: about a millisecond of the kernel's time */
+#define FH_PLAN_BATCH 32     /* instances in one netlink send: about a millisecond of the kernel's time */
+#define FH_PLAN_BATCH_FAST 4 /* while BFD sends every few milliseconds */
 #define FH_PLAN_OCTETS 65536
 #define FH_HOUSEKEEPING FH_NS_PER_SEC
 #define FH_HOUSEKEEPING_BUSY (250 * FH_NS_PER_MSEC) /* while a shield is up */
@@ -42,8 +44,23 @@ typedef struct {
     int fd;
 } fh_tx_batch;
 
+/* Tags of epoll: a small number, a receive socket's slot above them; BFD's sockets and sessions have the
+ * upper half. */
+#define FH_TAG_BSOCK 0x80000000u
+#define FH_TAG_SESSION 0xC0000000u
+
 struct fh_engine {
     fh_node node;
+    fh_bfd_node bfd;
+    fh_bfd_join join;
+    fh_bsock *bsocks[FH_BSOCKS];
+    fh_bfd_mirror *mirror;
+    fh_ns turned; /* when the last turn began */
+    fh_ns bfd_late_told;
+    uint32_t sbfd_count;   /* sessions that are S-BFD initiators */
+    uint32_t *bfd_scratch; /* two numbers a session, for filters */
+    bool bfd_fast;    /* some session has to send within milliseconds: small portions of everything else */
+    bool bfd_filters; /* sessions came or went: a filter that is up has to be made again */
     fh_engine_conf conf;
     fh_ring commands;
     fh_ring events;
@@ -85,6 +102,7 @@ struct fh_engine {
     fh_tx_batch tx_frames, tx_raw4, tx_raw6;
     fh_ei *plan_owner[FH_PLAN_BATCH];
     uint8_t netlink_in[65536];
+    uint8_t bfd_out[FH_BFD_OUT];
 };
 
 static inline void fh_count(_Atomic uint64_t *counter, uint64_t by) {
@@ -124,6 +142,19 @@ void fh_engine_filter(fh_engine *e, fh_sock *s);
 /* fh_engine_seen.c */
 void fh_engine_seen(fh_engine *e, fh_ei *ei, const fh_vrrp_heard *heard, fh_ns at, fh_ns now);
 void fh_engine_show_timers(fh_ei *ei);
+/* The kernel's time of a packet on the engine's clock; *wall: by the wall clock. */
+fh_ns fh_engine_received_at(const fh_engine *e, const struct msghdr *msg, fh_ns now, int64_t *wall);
+
+/* fh_engine_bfd.c */
+extern const fh_bfd_node_io fh_engine_bfd_io;
+void fh_engine_bfd_command(fh_engine *e, const fh_command *c, fh_ns now);
+/* A ready socket of BFD, by its tag. */
+void fh_engine_bfd_read(fh_engine *e, uint32_t tag, fh_ns now);
+bool fh_engine_bfd_shields(fh_engine *e, fh_ns elapsed, fh_ns now);
+void fh_engine_bfd_forget_inst(fh_engine *e, uint32_t slot, fh_ns now);
+/* fh_engine.c */
+void fh_engine_retire(fh_engine *e, void *memory, uint32_t kind, uint32_t slot);
+void fh_engine_watch(fh_engine *e, int fd, uint32_t what);
 
 /* fh_engine_nl.c */
 void fh_engine_monitor(fh_engine *e, int fd, fh_ns now);

@@ -352,7 +352,8 @@ static void play_plans(fh_engine *e) {
     size_t octets = 0;
     fh_ei *ei;
 
-    while ((ei = e->plan.first) != NULL && owners < FH_PLAN_BATCH) {
+    unsigned most = e->bfd_fast ? FH_PLAN_BATCH_FAST : FH_PLAN_BATCH;
+    while ((ei = e->plan.first) != NULL && owners < most) {
         uint32_t from, to;
         plan_range(ei, &from, &to);
         size_t length = to - from;

@@ -13,7 +13,7 @@
 
 /* The kernel stamps packets with wall-clock time. On the engine's clock that is the stamp less the clocks'
  * distance; if the wall clock was stepped since the last turn nobody can say, and now is the safe answer. */
-static fh_ns received_at(const fh_engine *e, const struct msghdr *msg, fh_ns now, int64_t *wall) {
+fh_ns fh_engine_received_at(const fh_engine *e, const struct msghdr *msg, fh_ns now, int64_t *wall) {
     struct timespec real;
 
     clock_gettime(CLOCK_REALTIME, &real);
@@ -141,7 +141,7 @@ static void vrrp_packet(fh_engine *e, fh_sock *s, const struct mmsghdr *m, const
             }
         }
     }
-    meta.mono_ns = received_at(e, &m->msg_hdr, now, &meta.wall_ns);
+    meta.mono_ns = fh_engine_received_at(e, &m->msg_hdr, now, &meta.wall_ns);
     advert_in(e, s, &meta, payload, length, now);
 }
 
@@ -276,5 +276,6 @@ bool fh_engine_shields(fh_engine *e, fh_ns now) {
         }
         any |= s->shield;
     }
+    any |= fh_engine_bfd_shields(e, elapsed, now);
     return any;
 }

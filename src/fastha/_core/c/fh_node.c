@@ -124,7 +124,7 @@ static void set_faults(fh_node *n, fh_inst *inst, uint32_t faults, fh_ns now) {
 
 static void reckon_priority(fh_node *n, fh_inst *inst, fh_ns now) {
     uint8_t base = inst->conf->fsm.base_priority;
-    int sum = base + inst->told_delta + inst->link_delta;
+    int sum = base + inst->told_delta + inst->link_delta + inst->bfd_delta;
     uint8_t want = base == 255 ? 255 : (uint8_t)(sum < 1 ? 1 : sum > 254 ? 254 : sum);
 
     if (want == inst->fsm.priority) return;
@@ -444,6 +444,38 @@ void fh_node_fault(fh_node *n, fh_inst *inst, uint32_t bit, bool on, fh_ns now) 
 void fh_node_takeover(fh_node *n, fh_inst *inst, fh_ns now) {
     inst->deadline = now;
     apply(n, inst, FH_VRRP_EV_TAKEOVER, 0, NULL, 0, now);
+}
+
+void fh_node_bfd(fh_node *n, fh_inst *inst, bool fault, int delta, fh_ns now) {
+    inst->bfd_delta = (int16_t)(delta < -254 ? -254 : delta > 254 ? 254 : delta);
+    reckon_priority(n, inst, now);
+    fh_node_fault(n, inst, FH_FAULT_BFD, fault, now);
+}
+
+/* A delay is no more than a shorter wait for the master's next advert: one that comes makes all as it was. */
+static void takeover_one(fh_node *n, fh_inst *inst, fh_ns delay, fh_ns now) {
+    if (inst->fsm.state != FH_VRRP_BACKUP) return;
+    if (delay == 0) {
+        fh_node_takeover(n, inst, now);
+    } else if (inst->fsm.timer > now + delay) {
+        inst->fsm.timer = now + delay;
+        fh_timer_set(&n->timers, &inst->t_proto, inst->fsm.timer);
+    }
+}
+
+void fh_node_takeover_after(fh_node *n, fh_inst *inst, fh_ns delay, fh_ns now) {
+    fh_group *g = group_of(n, inst);
+
+    if (g == NULL) {
+        takeover_one(n, inst, delay, now);
+        return;
+    }
+    for (uint32_t i = 0; i < g->count; i++) {
+        const fh_inst *m = member(n, g, i);
+        if (m == NULL || (m->fsm.state != FH_VRRP_BACKUP && m->fsm.state != FH_VRRP_MASTER)) return;
+    }
+    for (uint32_t i = 0; i < g->count; i++)
+        takeover_one(n, member(n, g, i), delay, now);
 }
 
 void fh_node_overslept(fh_node *n, fh_ns now) {

@@ -30,7 +30,7 @@ enum fh_fault {
 };
 #define FH_FAULT_LEAVE (1 << 16) /* with maintenance: leave even if nobody takes over */
 #define FH_FAULT_ENGINE                                                                                      \
-    (FH_FAULT_LINK | FH_FAULT_TRACK_LINK | FH_FAULT_GROUP | FH_FAULT_REPAIRS | FH_FAULT_MAIN)
+    (FH_FAULT_LINK | FH_FAULT_TRACK_LINK | FH_FAULT_GROUP | FH_FAULT_REPAIRS | FH_FAULT_MAIN | FH_FAULT_BFD)
 /* Faults under which the way out is known to work: leave without a gap. */
 #define FH_FAULT_PLANNED (FH_FAULT_MAINTENANCE | FH_FAULT_MAIN | FH_FAULT_LEAVE)
 
@@ -143,8 +143,9 @@ typedef struct fh_inst {
     fh_ns deadline;     /* the deadline that led to it */
     uint32_t slot;
     uint32_t faults;    /* enum fh_fault */
-    int16_t told_delta; /* priority change told from above (scripts, files, processes, BFD) */
+    int16_t told_delta; /* priority change told from above (scripts, files, processes) */
     int16_t link_delta; /* from tracked interfaces */
+    int16_t bfd_delta;  /* from tracked BFD sessions */
     uint16_t repairs;   /* within the window */
     uint8_t second_repeat;
     uint8_t taught; /* early repetitions of the announcement done (virtual MAC) */
@@ -220,8 +221,13 @@ static inline fh_ns fh_node_next(const fh_node *n) {
 /* Faults and priority as told from above; engine faults cannot be set here. */
 void fh_node_told(fh_node *n, fh_inst *inst, uint32_t set, uint32_t clear, int delta, fh_ns now);
 void fh_node_fault(fh_node *n, fh_inst *inst, uint32_t bit, bool on, fh_ns now);
+/* What the tracked BFD sessions say: fault FH_FAULT_BFD, and their share of the priority. */
+void fh_node_bfd(fh_node *n, fh_inst *inst, bool fault, int delta, fh_ns now);
 /* The path to the current master is dead: take over without waiting. */
 void fh_node_takeover(fh_node *n, fh_inst *inst, fh_ns now);
+/* Likewise, with the whole sync group (if none of its members is kept from it), and not before delay has
+ * passed without an advert. */
+void fh_node_takeover_after(fh_node *n, fh_inst *inst, fh_ns delay, fh_ns now);
 /* After a late wake-up, before anything is read: masters that overslept step back, so that they judge what
  * was queued meanwhile as backups. */
 void fh_node_overslept(fh_node *n, fh_ns now);
