@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from fastha.daemon.client import DEFAULT_PATH, NoDaemonError, RefusedError, ask
+from fastha.daemon.client import DEFAULT_PATH, NoDaemonError, RefusedError, ask, follow
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +41,19 @@ def answer(control_socket: Path, command: str, *, timeout: float = 1.0, **argume
     except (NoDaemonError, RefusedError) as error:
         click.echo(str(error), err=True)
         sys.exit(1)
+
+
+def answers(control_socket: Path, command: str, **arguments: Any) -> Iterator[Any]:
+    """Like `answer`, for a command with answers without end; ends the program when the daemon ends."""
+    try:
+        yield from follow(control_socket, command, **arguments)
+    except (NoDaemonError, RefusedError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    click.echo("fastha has ended", err=True)
+    sys.exit(1)
 
 
 def print_json(data: Any) -> None:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("fastha.cli.show:command", "What the running daemon knows."),
     "reload": ("fastha.cli.reload:command", "Read the configuration again, apply the difference."),
     "drain": ("fastha.cli.drain:command", "Hand an instance, a group or the node over and keep it away."),
+    "bfd": ("fastha.cli.show_bfd:command", "Take a BFD session to AdminDown, or back."),
     "genhash": ("fastha.cli.genhash:genhash", "The digest of a page, for HTTP_GET and SSL_GET."),
     "server": ("fastha.cli.show_servers:server", "Drain, undrain or weigh a real server."),
     "undrain": ("fastha.cli.drain:undrain", "Let what was drained take part again."),

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from .ask import answer, json_option, print_json, socket_option
+from .ask import answer, answers, json_option, print_json, socket_option
+from .show_bfd import bfd
 from .show_servers import servers
 
 
@@ -17,7 +19,8 @@ from .show_servers import servers
 @socket_option
 @json_option
 def command(context: click.Context, control_socket: Path, as_json: bool) -> None:
-    """What the running daemon knows: instances (the default), one instance, events, counters, status."""
+    """What the running daemon knows: instances (the default), one of them, BFD sessions, events, counters,
+    status."""
     if context.invoked_subcommand is None:
         _instances(control_socket, as_json)
 
@@ -82,26 +85,42 @@ def instance(name: str, control_socket: Path, as_json: bool) -> None:
 @command.command()
 @click.argument("name", required=False)
 @click.option("-n", "--last", "limit", default=50, show_default=True, help="How many.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on with every event as it happens.")
 @socket_option
 @json_option
-def events(name: str | None, limit: int, control_socket: Path, as_json: bool) -> None:
-    """Transitions with their cause and timeline (microseconds from the deadline), and what else happened."""
+def events(name: str | None, limit: int, following: bool, control_socket: Path, as_json: bool) -> None:
+    """Transitions with their cause and timeline (microseconds from the deadline), and what else happened.
+
+    With --follow --json: the event stream, one JSON object a line.
+    """
     arguments: dict[str, Any] = {"limit": limit}
     if name is not None:
         arguments["instance"] = name
+    if following:
+        for one in answers(control_socket, "follow", **arguments):
+            if name is None or name in (one.get("instance"), one.get("session")):
+                click.echo(msgspec.json.encode(one).decode() if as_json else _event(one))
+        return
     data = answer(control_socket, "events", **arguments)
     if as_json:
         print_json(data)
         return
-    offset = time.time() - time.monotonic()
     for e in data:
-        when = _clock(e["monotonic_ns"] / 1e9 + offset)
-        if e["event"] == "note":
-            click.echo(f"{when}  {e['level']:8} {e['text']}")
-            continue
-        click.echo(f"{when}  {e['instance']}: {e['old']} -> {e['new']}  because {e['cause']}")
-        for mark in e["marks"]:
-            click.echo(f"{'':14}{mark['at_us']:>+14,.1f} us  {mark['step']}")
+        click.echo(_event(e))
+
+
+def _event(e: dict[str, Any]) -> str:
+    """An event for people."""
+    if e["event"] == "lost":
+        return f"{e['number']} events were lost: this reader is too slow"
+    offset = time.time() - time.monotonic()
+    when = _clock(e["monotonic_ns"] / 1e9 + offset)
+    if e["event"] == "note":
+        return f"{when}  {e['level']:8} {e['text']}"
+    who = e["instance"] if e["event"] == "transition" else f"BFD {e['session']}"
+    lines = [f"{when}  {who}: {e['old']} -> {e['new']}  because {e['cause']}"]
+    lines.extend(f"{'':14}{mark['at_us']:>+14,.1f} us  {mark['step']}" for mark in e["marks"])
+    return "\n".join(lines)
 
 
 @command.command()
@@ -127,6 +146,7 @@ def counters(control_socket: Path, as_json: bool) -> None:
 
 
 command.add_command(servers)
+command.add_command(bfd)
 
 
 @command.command()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any, get_args
 
 from .lexer import Word
 from .model import BfdAuto
-from .model_bfd import BfdAuth, BfdAuthType, BfdInstance, BfdKey, BfdUnsolicited
+from .model_bfd import BfdAuth, BfdAuthType, BfdInstance, BfdKey, BfdUnsolicited, SbfdReflector
 from .reader import Block, Reader
 from .tree import Statement
 
 _LONGEST = {"simple": 16, "keyed-md5": 16, "meticulous-keyed-md5": 16}
 _NAME_MOST = 31
+_HOPS_V6 = 255 - 64
+"""keepalived sends IPv6 packets with hop limit 64 unless told otherwise, and so they must be taken."""
 
 
 def _us(nanoseconds: int) -> int:
@@ -55,6 +58,7 @@ class BfdBuilder:
         if neighbor.version == 6 and neighbor.is_link_local and interface is None:
             text = f"bfd_instance {name}: a link-local neighbour needs an interface"
             reader.warn(at, "FH0202", text, suggestion="say `interface NAME` (fastha's own keyword)")
+        self._mixes(name, block, at)
         multiplier = block.get("multiplier", 5)
         if multiplier > 10:
             reader.warn(block.where("multiplier") or at, "FH0213", f"{name}: multiplier {multiplier} is high")
@@ -63,7 +67,7 @@ class BfdBuilder:
                 where = block.where(interval) or at
                 reader.warn(where, "FH0213", f"{name}: {interval} is over 10 seconds")
         ttl_word = block.order("ttl", "hoplimit")
-        max_hops = block.get("max_hops", 0)
+        max_hops = self._hops(block, neighbor.version, ttl_word)
         weight, reverse = reader.weight(block.get("weight", ()), 253, 0)
         either = block.has("vrrp") or block.has("checker")
         return BfdInstance(
@@ -76,8 +80,8 @@ class BfdBuilder:
             idle_tx_us=_us(block.get("idle_tx", 1_000_000_000)),
             multiplier=multiplier,
             passive=block.get("passive", False),
-            ttl=block.get(ttl_word) if ttl_word is not None else (255 if neighbor.version == 4 else 64),
-            max_hops=-1 if max_hops == 255 else max_hops,
+            ttl=block.get(ttl_word) if ttl_word is not None else 255,
+            max_hops=max_hops,
             multihop=block.get("multihop", False),
             weight=weight,
             reverse=reverse,
@@ -90,15 +94,73 @@ class BfdBuilder:
             demand=block.get("demand", False),
             demand_poll_us=_us(block.get("demand_poll", 0)),
             padded=block.get("pad_to", 0),
+            sbfd_discr=block.get("sbfd", 0),
+            notify=block.get("notify"),
+            notify_up=block.get("notify_up"),
+            notify_down=block.get("notify_down"),
             span=at.span,
+        )
+
+    def _mixes(self, name: str, block: Block, at: Statement) -> None:
+        """What RFC 5883 3, RFC 7880 and RFC 9747 do not allow together. Errors: half of it would be no
+        session."""
+        multihop = bool(block.get("multihop", False))
+        looped = bool(block.get("unaffiliated_echo", False))
+        echo = looped or bool(block.get("echo_tx", 0)) or bool(block.get("min_echo_rx", 0))
+        if multihop and echo:
+            self.reader.error(at, "FH0203", f"{name}: there is no Echo over several hops (RFC 5883 3)")
+        if block.has("sbfd") and (echo or block.get("passive", False)):
+            text = f"{name}: an S-BFD initiator is active and has no Echo (RFC 7880 7.3)"
+            self.reader.error(at, "FH0203", text)
+        if looped and block.has("authentication"):
+            text = f"{name}: unaffiliated_echo carries no authentication (RFC 9747 3)"
+            self.reader.error(at, "FH0203", text)
+        if multihop and block.get("interface") is not None:
+            where = block.where("interface") or at
+            self.reader.warn(where, "FH0203", f"{name}: a multihop session is not bound to a link")
+
+    @staticmethod
+    def _hops(block: Block, version: int, ttl_word: str | None) -> int:
+        hops: int = block.get("max_hops", 0)
+        if hops in (-1, 255):
+            return -1
+        if version == 6 and ttl_word is None:
+            return min(hops + _HOPS_V6, 254)
+        return hops
+
+    def reflector(self, statement: Statement | None) -> SbfdReflector | None:
+        """sbfd_reflector { ... }; None without a discriminator (reported)."""
+        if statement is None:
+            return None
+        block = self.reader.block(statement.block or [], "sbfd_reflector", statement)
+        discriminators = tuple(dict.fromkeys(block.all("discriminator")))
+        if not discriminators:
+            text = "sbfd_reflector has no discriminator; it is left out"
+            self.reader.warn(statement, "FH0202", text, "discriminator NUMBER")
+            return None
+        return SbfdReflector(
+            discriminators=discriminators,
+            min_rx_us=_us(block.get("min_rx", 1_000_000_000)),
+            admin_down=block.get("admin_down", False),
+            auth=self.auth("sbfd_reflector", block.get("authentication")),
+            span=statement.span,
         )
 
     def unsolicited(self, name: str, block: Block) -> BfdUnsolicited:
         """bfd_unsolicited INTERFACE { ... }."""
-        prefixes = tuple(w.text for lines in block.all("neighbors") for words in lines for w in words)
+        prefixes: list[str] = []
+        for word in (w for lines in block.all("neighbors") for words in lines for w in words):
+            try:
+                prefixes.append(str(ip_network(word.text, strict=False)))
+            except ValueError:
+                text = f"bfd_unsolicited {name}: {word.text!r} is no prefix; it is left out"
+                self.reader.warn(word, "FH0105", text, "ADDRESS/LENGTH")
+        if block.has("neighbors") and not prefixes and block.statement is not None:
+            text = f"bfd_unsolicited {name}: neighbors names no prefix; none would mean everybody on the link"
+            self.reader.error(block.statement, "FH0202", text, "ADDRESS/LENGTH")
         return BfdUnsolicited(
             interface=name,
-            prefixes=prefixes,
+            prefixes=tuple(prefixes),
             min_rx_us=_us(block.get("min_rx", 50_000_000)),
             min_tx_us=_us(block.get("min_tx", 50_000_000)),
             multiplier=block.get("multiplier", 3),
@@ -163,4 +225,7 @@ def bfd_auto(reader: Reader, statement: Statement | None) -> BfdAuto | None:
         min_rx_ns=block.get("min_rx", 10_000_000),
         min_tx_ns=block.get("min_tx", 10_000_000),
         multiplier=block.get("multiplier", 3),
+        takeover=block.get("takeover", True),
+        takeover_delay_ns=block.get("takeover_delay", 0),
+        auth=BfdBuilder(reader).auth("bfd auto", block.get("authentication")),
     )

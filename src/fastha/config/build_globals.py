@@ -48,6 +48,7 @@ class GlobalsBuilder:
             notify_fifo=self._fifo("notify_fifo"),
             vrrp_notify_fifo=self._fifo("vrrp_notify_fifo"),
             lvs_notify_fifo=self._fifo("lvs_notify_fifo"),
+            bfd_notify_fifo=self._fifo("bfd_notify_fifo"),
             fifo_write_vrrp_states_on_reload=g.get("fifo_write_vrrp_states_on_reload", False),
             script_user=user,
             script_group=group,

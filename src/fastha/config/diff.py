@@ -109,6 +109,11 @@ def compare(old: Config, new: Config) -> tuple[Change, ...]:
             {b.interface: b for b in new.bfd_unsolicited},
         )
     )
+    if old.sbfd_reflector != new.sbfd_reflector:
+        action: Action = (
+            "added" if old.sbfd_reflector is None else "removed" if new.sbfd_reflector is None else "changed"
+        )
+        found.append(Change(action=action, kind="sbfd_reflector", name=""))
     for field, kind in (
         ("static_addresses", "static_ipaddress"),
         ("static_routes", "static_routes"),

@@ -130,6 +130,7 @@ def _build(statements: list[Statement], reader: Reader, path: str) -> Config:
     bfd = BfdBuilder(reader)
     values["bfd_instances"] = _unique(reader, (bfd.instance(n, b) for n, b in blocks("bfd_instance")))
     values["bfd_unsolicited"] = tuple(bfd.unsolicited(n, b) for n, b in blocks("bfd_unsolicited"))
+    values["sbfd_reflector"] = bfd.reflector(root.get("sbfd_reflector"))
     lvs = LvsBuilder(
         reader,
         builder.globals,

@@ -17,7 +17,7 @@ from fastha.config.model_base import SECOND_NS as SECOND_NS  # noqa: PLC0414 - p
 from fastha.config.model_base import Command as Command  # noqa: PLC0414 - part of the model
 from fastha.config.model_base import IPAddress as IPAddress  # noqa: PLC0414 - part of the model
 from fastha.config.model_base import Span as Span  # noqa: PLC0414 - part of the model
-from fastha.config.model_bfd import BfdInstance, BfdUnsolicited
+from fastha.config.model_bfd import BfdAuth, BfdInstance, BfdUnsolicited, SbfdReflector
 from fastha.config.model_lvs import LvsConfig
 
 
@@ -149,6 +149,8 @@ class Track(msgspec.Struct, frozen=True):
     reverse: bool = False
     takeover: bool = False
     """track_bfd only: when the session to the master goes down, take over at once (an extension)."""
+    takeover_delay_ns: int = 0
+    """Before that, wait so long for the advert of a router that is quicker (an extension)."""
 
 
 class UnicastPeer(msgspec.Struct, frozen=True):
@@ -225,6 +227,11 @@ class BfdAuto(msgspec.Struct, frozen=True, kw_only=True):
     min_rx_ns: int = 10_000_000
     min_tx_ns: int = 10_000_000
     multiplier: int = 3
+    takeover: bool = True
+    """A backup becomes master at once when the session to the master is lost."""
+    takeover_delay_ns: int = 0
+    """Before that, wait so long for the advert of a router that is quicker."""
+    auth: BfdAuth | None = None
 
 
 class VrrpInstance(msgspec.Struct, frozen=True, kw_only=True):
@@ -481,6 +488,7 @@ class Globals(msgspec.Struct, frozen=True, kw_only=True):
     notify_fifo: Fifo | None = None
     vrrp_notify_fifo: Fifo | None = None
     lvs_notify_fifo: Fifo | None = None
+    bfd_notify_fifo: Fifo | None = None
     fifo_write_vrrp_states_on_reload: bool = False
     script_user: str | None = None
     script_group: str | None = None
@@ -558,4 +566,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sync_groups: tuple[SyncGroup, ...] = ()
     bfd_instances: tuple[BfdInstance, ...] = ()
     bfd_unsolicited: tuple[BfdUnsolicited, ...] = ()
+    sbfd_reflector: SbfdReflector | None = None
     lvs: LvsConfig = LvsConfig()

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from fastha.config.model_base import IPAddress, Span
+from fastha.config.model_base import Command, IPAddress, Span
 
 BfdAuthType = Literal["simple", "keyed-md5", "meticulous-keyed-md5", "keyed-sha1", "meticulous-keyed-sha1"]
 
@@ -50,9 +50,12 @@ class BfdInstance(msgspec.Struct, frozen=True, kw_only=True):
     multiplier: int = 5
     passive: bool = False
     ttl: int = 255
-    """Sent TTL or hop limit: by default 255 for IPv4 and 64 for IPv6, as keepalived has it."""
+    """Sent TTL or hop limit: 255 (RFC 5881 5), also over IPv6, where keepalived sends 64 if nothing is
+    set."""
     max_hops: int = 0
-    """A packet is accepted with a TTL of at least `ttl` - `max_hops`; -1: any."""
+    """A packet is accepted with a TTL of at least `ttl` - `max_hops`; -1: any. Over IPv6 with nothing set
+    it is 191,
+    so that keepalived's packets, which come with 64, are taken."""
     multihop: bool = False
     """Port 4784 (RFC 5883) instead of 3784."""
     weight: int = 0
@@ -74,6 +77,12 @@ class BfdInstance(msgspec.Struct, frozen=True, kw_only=True):
     """How often a poll sequence asks in demand mode; 0 never."""
     padded: int = 0
     """Octets to which packets are padded (RFC 9764); 0 does not pad."""
+    sbfd_discr: int = 0
+    """S-BFD initiator towards the reflector with this discriminator (RFC 7880); 0: an ordinary session."""
+    notify: Command | None = None
+    """Run on every change of state with the words BFD, the session's name, and UP, DOWN or ADMIN_DOWN."""
+    notify_up: Command | None = None
+    notify_down: Command | None = None
     span: Span | None = None
 
 
@@ -88,5 +97,15 @@ class BfdUnsolicited(msgspec.Struct, frozen=True, kw_only=True):
     multiplier: int = 3
     most: int = 64
     """How many sessions may be made."""
+    auth: BfdAuth | None = None
+    span: Span | None = None
+
+
+class SbfdReflector(msgspec.Struct, frozen=True, kw_only=True):
+    """sbfd_reflector (extension): answers S-BFD questions, without a state (RFC 7880 7.2)."""
+
+    discriminators: tuple[int, ...]
+    min_rx_us: int = 1_000_000
+    admin_down: bool = False
     auth: BfdAuth | None = None
     span: Span | None = None

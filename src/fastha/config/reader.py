@@ -373,8 +373,9 @@ class Reader:
         return found
 
     def track(self, words: list[Word]) -> Track | None:
-        """NAME [weight N [reverse|noreverse]] [takeover]."""
+        """NAME [weight N [reverse|noreverse]] [takeover [DELAY_MS]]."""
         weight: int | None = None
+        delay = 0
         reverse = takeover = False
         at = 1
         while at < len(words):
@@ -387,12 +388,14 @@ class Reader:
                 at += 1
             elif text == "takeover":
                 takeover = True
-                self.warn(words[at], "FH0111", "takeover is understood, but fastha does not do it yet")
                 at += 1
+                if at < len(words) and words[at].text[:1].isdigit():
+                    delay = self.duration(words[at], 0, 1000, "takeover", SECOND_NS // 1000) or 0
+                    at += 1
             else:
                 self.warn(words[at], "FH0113", f"{words[0].text}: {text!r} is not understood and ignored")
                 at += 1
-        return Track(words[0].text, weight, reverse, takeover)
+        return Track(words[0].text, weight, reverse, takeover, delay)
 
 
 def _same(value: Value, statement: Statement) -> bool:

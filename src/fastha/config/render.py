@@ -23,7 +23,7 @@ from .model import (
     VrrpInstance,
     VrrpScript,
 )
-from .model_bfd import BfdAuth, BfdInstance, BfdUnsolicited
+from .model_bfd import BfdAuth, BfdInstance, BfdUnsolicited, SbfdReflector
 from .render_globals import ROOT, global_defs
 from .render_lvs import lvs
 from .writer import Writer, address, millis, program, seconds, switch, user, word
@@ -121,6 +121,9 @@ def render(config: Config, *, secrets: bool = True) -> str:
     for ask in config.bfd_unsolicited:
         out.blank()
         out.block("bfd_unsolicited", word(ask.interface), body=partial(_unsolicited, out, ask))
+    if config.sbfd_reflector is not None:
+        out.blank()
+        out.block("sbfd_reflector", body=partial(_reflector, out, config.sbfd_reflector))
     for instance in config.instances:
         out.blank()
         out.block("vrrp_instance", word(instance.name), body=partial(_instance, out, instance))
@@ -221,6 +224,8 @@ def _track(t: Track) -> str:
         words.append("reverse")
     if t.takeover:
         words.append("takeover")
+        if t.takeover_delay_ns:
+            words.append(millis(t.takeover_delay_ns // 1000))
     return " ".join(words)
 
 
@@ -274,6 +279,11 @@ def _bfd_auto(out: Writer, auto: BfdAuto) -> None:
     out.line("min_rx", millis(auto.min_rx_ns // 1000))
     out.line("min_tx", millis(auto.min_tx_ns // 1000))
     out.line("multiplier", str(auto.multiplier))
+    out.line("takeover", switch(auto.takeover))
+    if auto.takeover_delay_ns:
+        out.line("takeover_delay", millis(auto.takeover_delay_ns // 1000))
+    if auto.auth is not None:
+        _bfd_auth(out, auto.auth)
 
 
 def _peer(p: UnicastPeer) -> str:
@@ -357,6 +367,15 @@ def _bfd(out: Writer, b: BfdInstance) -> None:
             out.line(keyword, millis(value))
     if b.padded:
         out.line("pad_to", str(b.padded))
+    if b.sbfd_discr:
+        out.line("sbfd", str(b.sbfd_discr))
+    for keyword, script in (
+        ("notify", b.notify),
+        ("notify_up", b.notify_up),
+        ("notify_down", b.notify_down),
+    ):
+        if script is not None:
+            out.line(keyword, program(script))
 
 
 def _bfd_auth(out: Writer, auth: BfdAuth) -> None:
@@ -377,3 +396,12 @@ def _unsolicited(out: Writer, b: BfdUnsolicited) -> None:
     out.line("max_sessions", str(b.most))
     if b.auth is not None:
         _bfd_auth(out, b.auth)
+
+
+def _reflector(out: Writer, r: SbfdReflector) -> None:
+    for number in r.discriminators:
+        out.line("discriminator", str(number))
+    out.line("min_rx", millis(r.min_rx_us))
+    out.line("admin_down", switch(r.admin_down))
+    if r.auth is not None:
+        _bfd_auth(out, r.auth)

@@ -119,6 +119,7 @@ def _globals(out: Writer, g: Globals) -> None:
         ("notify_fifo", g.notify_fifo),
         ("vrrp_notify_fifo", g.vrrp_notify_fifo),
         ("lvs_notify_fifo", g.lvs_notify_fifo),
+        ("bfd_notify_fifo", g.bfd_notify_fifo),
     ):
         if fifo is None:
             continue

@@ -210,7 +210,6 @@ table(
             _CHECK_HELP[name],
             multiple=True,
             extension=name in _OWN,
-            status="parsed" if name == "BFD_CHECK" else "done",
         )
         for name in CHECKER_TABLES
     ),

@@ -330,7 +330,7 @@ _TRACKS = (
     track("track_script", "scripts whose result counts"),
     track("track_file", "files whose number counts"),
     track("track_process", "processes whose presence counts"),
-    track("track_bfd", "BFD sessions whose state counts", status="parsed"),
+    track("track_bfd", "BFD sessions whose state counts"),
 )
 _NOTIFY = (
     command("notify_backup", "run on entering BACKUP"),

@@ -4,6 +4,7 @@ answers."""
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,28 @@ def ask(path: Path, command: str, *, timeout: float = TIMEOUT, **arguments: Any)
     if not reply.get("ok"):
         raise RefusedError(str(reply.get("error", "no reason given")))
     return reply.get("data")
+
+
+def follow(path: Path, command: str, *, timeout: float = TIMEOUT, **arguments: Any) -> Iterator[Any]:
+    """Sends one command and yields the data of every answer that comes, until the daemon ends.
+
+    Raises NoDaemonError when nobody listens, RefusedError when the daemon declines.
+    """
+    request = msgspec.json.encode({"v": VERSION, "do": command, **arguments}) + b"\n"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout)
+        try:
+            sock.connect(str(path))
+            sock.sendall(request)
+        except OSError as error:
+            raise NoDaemonError(f"fastha does not answer on {path}: {error.strerror or error}") from None
+        sock.settimeout(None)
+        with sock.makefile("rb") as lines:
+            for line in lines:
+                reply: dict[str, Any] = msgspec.json.decode(line)
+                if not reply.get("ok"):
+                    raise RefusedError(str(reply.get("error", "no reason given")))
+                yield reply.get("data")
 
 
 def _line(sock: socket.socket) -> bytes:

@@ -18,7 +18,7 @@ import pwd
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +144,38 @@ class ControlServer:
         self._clients.add(writer)
         try:
             while line := await reader.readline():
-                writer.write(msgspec.json.encode(await self._answer(line, writer)) + b"\n")
+                answer = await self._answer(line, writer)
+                data = answer.get("data")
+                if isinstance(data, AsyncGenerator):
+                    await self._stream(data, reader, writer)
+                    break
+                writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
         except (ConnectionError, asyncio.LimitOverrunError, ValueError):
             pass  # gone, or not speaking our language: nobody is left to tell
         finally:
             self._clients.discard(writer)
             writer.close()
+
+    async def _stream(
+        self, items: AsyncGenerator[Any, None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Writes one answer after the other, as they come, until the client says anything or goes away."""
+        gone = asyncio.ensure_future(reader.read(1))
+        try:
+            while not gone.done():
+                following = asyncio.ensure_future(anext(items))
+                await asyncio.wait({gone, following}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                    await asyncio.wait({following})
+                    return
+                data = {"v": VERSION, "ok": True, "data": following.result()}
+                writer.write(msgspec.json.encode(data) + b"\n")
+                await writer.drain()
+        finally:
+            gone.cancel()
+            await items.aclose()
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> dict[str, Any]:
         try:

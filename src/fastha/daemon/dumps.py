@@ -58,6 +58,7 @@ class Dumps:
             notifier=hooks.notifier if hooks is not None else None,
             recorder=self._recorder,
             started=daemon.started_wall,
+            more=daemon.sessions.metrics() if daemon.sessions is not None else (),
         )
 
     def data(self) -> None:

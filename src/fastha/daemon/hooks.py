@@ -38,7 +38,8 @@ _STATES = {
     "INIT": State.STOP,
     "DELETED": State.DELETED,
 }
-_BITS = {"process": Fault.PROCESS, "file": Fault.FILE, "bfd": Fault.BFD}
+_BITS = {"process": Fault.PROCESS, "file": Fault.FILE}
+_ENGINES = frozenset({TrackKind.INTERFACE, TrackKind.BFD})
 
 
 def script_resolver(config: Config) -> Resolver:
@@ -264,9 +265,9 @@ class Hooks:
 
 
 def _without_interfaces(plan: TrackingPlan) -> TrackingPlan:
-    """Interfaces are the engine's own business: it hears of them first."""
+    """Interfaces and BFD sessions are the engine's own business: it hears of them first."""
     targets = tuple(
-        msgspec.structs.replace(t, entries=tuple(e for e in t.entries if e.kind is not TrackKind.INTERFACE))
+        msgspec.structs.replace(t, entries=tuple(e for e in t.entries if e.kind not in _ENGINES))
         for t in plan.targets
     )
     return msgspec.structs.replace(plan, targets=targets)

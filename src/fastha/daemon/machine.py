@@ -151,6 +151,8 @@ class Machine:
         if self._changed_links:
             names, self._changed_links = self._changed_links, set()
             self._daemon.manager.links_changed(names)
+            if self._daemon.sessions is not None:
+                self._daemon.sessions.manager.links_changed(names)
             if self._daemon.balance is not None:
                 self._daemon.balance.addresses()
             if self._daemon.config.static_addresses or self._daemon.config.static_routes:

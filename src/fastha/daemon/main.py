@@ -46,15 +46,18 @@ from .options import (
     Options,
 )
 from .pidfile import AlreadyRunningError, PidFile
+from .stream import Stream
 from .systemd import Notifier
 
 if TYPE_CHECKING:
+    from fastha.bfd.records import SessionChange
     from fastha.telemetry.snapshot import DaemonSnapshot
 
     from .balance import Balance
     from .dumps import Dumps
     from .hooks import Hooks
     from .outlets import Outlets
+    from .sessions import Sessions
 
 HISTORY = 500
 """Transitions and notes that are kept for `fastha show events`."""
@@ -78,7 +81,8 @@ class Daemon:
         self.started_wall = time.time()
         self.reloads = 0
         self.last_reload: str = ""
-        self.history: deque[Transition | Note] = deque(maxlen=HISTORY)
+        self.history: deque[Transition | Note | SessionChange] = deque(maxlen=HISTORY)
+        self.stream = Stream()
         self.transitions = 0
         self._systemd = Notifier()
         self._ending = asyncio.Event()
@@ -89,6 +93,7 @@ class Daemon:
         self._broken: BaseException | None = None
         self.hooks: Hooks | None = None
         self.balance: Balance | None = None
+        self.sessions: Sessions | None = None
         self.recorder = TransitionRecorder()
         self._dumps: Dumps | None = None
         self._outlets: Outlets | None = None
@@ -106,6 +111,7 @@ class Daemon:
             priority=g.vrrp.rt_priority or g.engine_priority,
             cpu=affinity[0] if affinity else -1,
             main_timeout=g.main_timeout_ns,
+            max_sessions=max(4096, 2 * len(self.config.bfd_instances)),
         )
         self.manager = Manager(
             self.engine,
@@ -151,8 +157,8 @@ class Daemon:
             gc.collect()
             gc.freeze()
             gc.enable()
-            self._systemd.ready(f"{len(self.config.instances)} VRRP instances")
-            self.log("info", f"fastha {__version__} runs {len(self.config.instances)} VRRP instances")
+            self._systemd.ready(_inventory(self.config))
+            self.log("info", f"fastha {__version__} runs {_inventory(self.config)}")
             self._make_outlets(self.config)
             await self._ending.wait()
             if self._broken is not None:
@@ -188,6 +194,16 @@ class Daemon:
 
             self.hooks = Hooks(configuration, self.manager, self.log)
 
+    def _make_sessions(self, configuration: Config) -> None:
+        """BFD, loaded when there is anything of it."""
+        if self.sessions is None and wants.sessions(configuration):
+            from .sessions import Sessions  # noqa: PLC0415
+
+            self.sessions = Sessions(self)
+            self.sessions.register(self.control.add)
+        if self.sessions is not None:
+            self.sessions.configure(configuration)
+
     async def _balance(self, configuration: Config) -> None:
         """Load balancing, loaded when there are virtual servers."""
         if self.balance is None and wants.balance(configuration):
@@ -198,6 +214,8 @@ class Daemon:
             self.balance = Balance(self.hooks, self.manager, self.machine.table, self.log, state)
         if self.balance is not None:
             await self.balance.configure(configuration)
+            if self.sessions is not None:
+                self.sessions.feed_checkers()
 
     def _begin(self) -> None:
         g = self.config.globals_
@@ -222,7 +240,10 @@ class Daemon:
                 self.log("warning", text)
         self.machine.set_statics(configuration)
         self._make_hooks(configuration)
+        self._make_sessions(configuration)
         self.manager.apply(configuration)
+        if self.sessions is not None:
+            self.sessions.configured()
         if self.hooks is not None:
             self.hooks.configure(configuration)
         if self._outlets is not None:
@@ -250,12 +271,15 @@ class Daemon:
     # ---------------------------------------------------------------- what happens
 
     def _events(self) -> None:
+        sessions = self.sessions
         for event in self.engine.events():
-            self.manager.event(event)
+            if sessions is None or not sessions.event(event):
+                self.manager.event(event)
 
     def _transition(self, transition: Transition) -> None:
         self.transitions += 1
         self.history.append(transition)
+        self._publish(transition)
         self.recorder.record_marks(
             transition.instance, transition.new, ((mark.step, mark.at_us) for mark in transition.marks)
         )
@@ -280,7 +304,20 @@ class Daemon:
         if self.balance is not None:
             running = self.manager.by_name(transition.instance)
             self.balance.vrrp_state(transition.instance, transition.new, running.conf.vrid if running else 0)
+        if self.sessions is not None:
+            self.sessions.transition(transition)
         self._remember(transition)
+
+    def session_changed(self, change: SessionChange) -> None:
+        """A BFD session changed: history and event stream."""
+        self.history.append(change)
+        self._publish(change)
+        if self._outlets is not None:
+            self._outlets.session(change)
+
+    def _publish(self, what: Transition | Note | SessionChange) -> None:
+        if self.stream.watched:
+            self.stream.publish(show.event(what))
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Keeps a task of its own from being forgotten while it runs."""
@@ -291,9 +328,12 @@ class Daemon:
         """Tells of something that is not a transition: history, log, hooks."""
         if note.level is not Level.DEBUG:
             self.history.append(note)
+            self._publish(note)
         self.log(note.level.value, note.text, key=f"{note.kind} {note.instance}")
         if self.hooks is not None:
             self.hooks.note(note)
+        if note.kind == "new_master" and self.sessions is not None:
+            self.sessions.follow()
 
     # ---------------------------------------------------------------- signals and reload
 
@@ -335,6 +375,8 @@ class Daemon:
             for what in self.history:
                 if isinstance(what, Transition):
                     self._remember(what)
+                elif not isinstance(what, Note):
+                    self._outlets.session(what)
 
     def _remember(self, transition: Transition) -> None:
         if self._outlets is not None:
@@ -358,7 +400,7 @@ class Daemon:
                     None, lambda: config.load(self.options.config, config_id=self.options.config_id)
                 )
             finally:
-                self._systemd.ready(f"{len(self.config.instances)} VRRP instances")
+                self._systemd.ready(_inventory(self.config))
             problems = [d.render() for d in result.diagnostics if d.severity == "error"]
             for diagnostic in result.diagnostics:
                 self.log("error" if diagnostic.severity == "error" else "warning", diagnostic.render())
@@ -388,6 +430,8 @@ class Daemon:
         self.log("info", "stopping")
         self._systemd.stopping()
         await self.manager.stop()
+        if self.sessions is not None:
+            await self.sessions.manager.stop()
         self._events()
         if self.balance is not None:
             await self.balance.close()
@@ -452,11 +496,19 @@ def _read(options: Options, log: Log) -> Config:
         log("error" if diagnostic.severity == "error" else "warning", diagnostic.render())
     if result.config is None:
         raise StartError(EXIT_CONFIG, f"{options.config} has errors; see above")
-    return (
-        result.config
-        if options.vrrp
-        else msgspec.structs.replace(result.config, instances=(), sync_groups=())
-    )
+    wanted = result.config
+    if not options.vrrp:
+        wanted = msgspec.structs.replace(wanted, instances=(), sync_groups=())
+    if not options.bfd:
+        wanted = msgspec.structs.replace(wanted, bfd_instances=(), bfd_unsolicited=(), sbfd_reflector=None)
+    return wanted
+
+
+def _inventory(configuration: Config) -> str:
+    text = f"{len(configuration.instances)} VRRP instances"
+    if configuration.bfd_instances:
+        text += f" and {len(configuration.bfd_instances)} BFD sessions"
+    return text
 
 
 def _loop(options: Options, configuration: Config, log: Log) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastha.config.model import Globals
 from fastha.scripts.pool import DaemonPool
@@ -18,6 +18,9 @@ from fastha.telemetry.history import DEFAULT_PATH, History, HistoryMark, History
 from fastha.telemetry.snapshot import DaemonSnapshot
 from fastha.vrrp.records import Transition
 from fastha.vrrp.running import Running
+
+if TYPE_CHECKING:
+    from fastha.bfd.records import SessionChange
 
 FILE_EVERY_S = 15.0
 _RETRY_S = 10.0
@@ -82,6 +85,29 @@ class Outlets:
                 interface=(conf.interface or "") if conf is not None else "",
                 vrid=conf.vrid if conf is not None else 0,
                 group=group,
+            )
+        )
+
+    def session(self, change: SessionChange) -> None:
+        """Writes a BFD session's change of state down."""
+        if self.history is None:
+            return
+        self.history.append(
+            HistoryRecord(
+                wall_ns=change.wall_ns,
+                monotonic_ns=change.monotonic_ns,
+                kind="BFD",
+                name=change.session,
+                state=change.word,
+                previous=change.old_word,
+                cause=change.cause,
+                timeline=tuple(HistoryMark(mark.step, round(mark.at_us)) for mark in change.marks),
+                interface=change.interface,
+                details={
+                    "peer": change.peer,
+                    "local_diagnostic": change.local_diag,
+                    "remote_diagnostic": change.remote_diag,
+                },
             )
         )
 

@@ -72,6 +72,9 @@ def _commands(config: Config) -> Iterator[Wanted]:
         yield from _notify(f"vrrp_instance {instance.name}", instance.notify, instance.span)
     for group in config.sync_groups:
         yield from _notify(f"vrrp_sync_group {group.name}", group.notify, group.span)
+    for session in config.bfd_instances:
+        for word in ("notify", "notify_up", "notify_down"):
+            yield f"bfd_instance {session.name} {word}", getattr(session, word), session.span
     for server in config.lvs.virtual_servers:
         yield "virtual_server quorum_up", server.quorum_up, server.span
         yield "virtual_server quorum_down", server.quorum_down, server.span
@@ -107,6 +110,8 @@ def _interfaces(config: Config) -> Iterator[tuple[str, str, Span | None]]:
     for session in config.bfd_instances:
         if session.interface is not None:
             yield f"bfd_instance {session.name}", session.interface, session.span
+    for rule in config.bfd_unsolicited:
+        yield "bfd_unsolicited", rule.interface, rule.span
 
 
 def _files(config: Config) -> Iterator[tuple[str, str, Span | None]]:
@@ -130,6 +135,7 @@ def _fifos(config: Config) -> Iterator[tuple[str, Fifo]]:
         ("notify_fifo", g.notify_fifo),
         ("vrrp_notify_fifo", g.vrrp_notify_fifo),
         ("lvs_notify_fifo", g.lvs_notify_fifo),
+        ("bfd_notify_fifo", g.bfd_notify_fifo),
     ):
         if fifo is not None:
             yield what, fifo

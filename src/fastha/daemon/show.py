@@ -18,6 +18,8 @@ from fastha.vrrp.records import Note, Transition
 from fastha.vrrp.running import Running
 
 if TYPE_CHECKING:
+    from fastha.bfd.records import SessionChange
+
     from .main import Daemon
 
 
@@ -92,10 +94,13 @@ def instance_in_full(daemon: Daemon, running: Running) -> dict[str, Any]:
     }
 
 
-def event(what: Transition | Note) -> dict[str, Any]:
-    """A transition or a note."""
+def event(what: Transition | Note | SessionChange) -> dict[str, Any]:
+    """A transition, a note, or a BFD session's change of state."""
     raw: dict[str, Any] = msgspec.to_builtins(what)
-    raw["event"] = "transition" if isinstance(what, Transition) else "note"
+    if isinstance(what, Transition):
+        raw["event"] = "transition"
+    else:
+        raw["event"] = "note" if isinstance(what, Note) else "bfd"
     return raw
 
 

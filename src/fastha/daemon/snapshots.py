@@ -82,8 +82,10 @@ def build(
     notifier: Notifier | None = None,
     recorder: TransitionRecorder | None = None,
     started: float = 0.0,
+    more: tuple[Metric, ...] = (),
 ) -> DaemonSnapshot:
-    """The snapshot. `started` is the daemon's start in seconds since the epoch."""
+    """The snapshot. `started` is the daemon's start in seconds since the epoch; `more`: metrics of other
+    rooms."""
     running = tuple(manager.instances.values())
     plan = notifier.plan if notifier is not None else NotifyPlan()
     known = {(hooks.kind, hooks.name): hooks for hooks in plan.hooks}
@@ -109,7 +111,7 @@ def build(
         files=() if hub is None else file_snapshots(hub),
         processes=() if hub is None else process_snapshots(hub),
         channels=() if notifier is None else channel_snapshots(notifier),
-        metrics=(*_instance_metrics(engine, running), *_engine_metrics(engine)),
+        metrics=(*_instance_metrics(engine, running), *_engine_metrics(engine), *more),
         histograms=() if recorder is None else recorder.histograms(),
     )
 

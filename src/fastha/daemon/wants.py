@@ -10,7 +10,9 @@ def hooks(config: Config) -> bool:
     g = config.globals_
     if g.notify_fifo or g.vrrp_notify_fifo or g.startup_script or g.shutdown_script or g.smtp.recipients:
         return True
-    if g.lvs_notify_fifo or g.webhooks or g.journal or balance(config):
+    if g.lvs_notify_fifo or g.bfd_notify_fifo or g.webhooks or g.journal or balance(config):
+        return True
+    if any(s.notify or s.notify_up or s.notify_down for s in config.bfd_instances):
         return True
     tracked = ("track_scripts", "track_files", "track_processes")
     things: list[VrrpInstance | SyncGroup] = [*config.instances, *config.sync_groups]
@@ -20,6 +22,13 @@ def hooks(config: Config) -> bool:
         if any(getattr(thing.notify, field) for field in thing.notify.__struct_fields__):
             return True
     return False
+
+
+def sessions(config: Config) -> bool:
+    """Whether there is anything of BFD."""
+    if config.bfd_instances or config.bfd_unsolicited or config.sbfd_reflector is not None:
+        return True
+    return any(instance.bfd_auto is not None for instance in config.instances)
 
 
 def balance(config: Config) -> bool:

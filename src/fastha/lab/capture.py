@@ -33,7 +33,8 @@ from fastha.net.namespace import visiting
 _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_IGNORE_OUTGOING = 263, 6, 23
 _SO_TIMESTAMPNS, _SO_RCVBUFFORCE, _SO_ATTACH_FILTER = 35, 33, 26
-_VRRP, _AH = 112, 51
+_VRRP, _AH, _UDP = 112, 51, 17
+_BFD_PORTS = frozenset({3784, 3785, 4784, 7784})
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,16 @@ class Frame:
                 return None
             payload = payload[(payload[1] + 2) * 4 :]
         return codec.vrrp_decode(family, payload)
+
+    @cached_property
+    def bfd(self) -> codec.BfdPacket | None:
+        """The BFD control packet in it; None if there is none, or one that RFC 5880 6.8.6 discards at
+        sight."""
+        if self._ip is None or self._ip[1] != _UDP or len(self._ip[2]) < 8:
+            return None
+        if int.from_bytes(self._ip[2][2:4], "big") not in _BFD_PORTS:
+            return None
+        return codec.bfd_decode(self._ip[2][8:])[1]
 
     @cached_property
     def neighbour(self) -> codec.NeighSeen:
@@ -258,6 +269,20 @@ class Capture:
             if family is None or (one._ip and one._ip[0] == family):
                 found.append(one)
         return found
+
+    def bfd(
+        self, node: str | None = None, *, dst: str | None = None, since: int = 0, until: int | None = None
+    ) -> list[Frame]:
+        """The BFD control packets, of one node and to one address if given, in a span of time."""
+        return [
+            one
+            for one in self.frames
+            if one.at_ns >= since
+            and (until is None or one.at_ns <= until)
+            and (node is None or one.node == node)
+            and (dst is None or one.dst == dst)
+            and one.bfd is not None
+        ]
 
     def announcements(
         self, node: str | None = None, *, address: str | None = None, since: int = 0

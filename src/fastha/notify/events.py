@@ -110,4 +110,34 @@ class ServerEvent(msgspec.Struct, frozen=True, kw_only=True, tag="lvs", tag_fiel
     by_checker: bool = False
 
 
-Event = InstanceEvent | ServerEvent
+class SessionState(enum.StrEnum):
+    """What is reported of a BFD session; the word that scripts and FIFOs are given. Init counts as DOWN."""
+
+    UP = "UP"
+    DOWN = "DOWN"
+    ADMIN_DOWN = "ADMIN_DOWN"
+
+
+class SessionEvent(msgspec.Struct, frozen=True, kw_only=True, tag="bfd", tag_field="event"):
+    """A BFD session came up or went down (an extension: keepalived tells nobody but VRRP and its checkers).
+
+    `failure` tells an expired detection time and its like from what an administrator wanted (RFC 5882 3.2).
+    `detection_time_us` is the one that was in force.
+    """
+
+    name: str
+    state: SessionState
+    previous: SessionState
+    peer: str
+    wall_ns: int
+    monotonic_ns: int
+    interface: str = ""
+    cause: str = ""
+    failure: bool = False
+    local_diag: str = ""
+    remote_diag: str = ""
+    detection_time_us: int = 0
+    timeline: tuple[Mark, ...] = ()
+
+
+Event = InstanceEvent | ServerEvent | SessionEvent

@@ -3,7 +3,9 @@
 keepalived.conf(5), `notify_fifo`, `vrrp_notify_fifo`, `lvs_notify_fifo`. A FIFO is made when it is missing
 and then removed at the end. It is opened for reading and writing without waiting, so that it exists with
 or without a reader; what does not fit is dropped, counted, and told once. Lines of virtual and real
-servers end with a newline and a NUL.
+servers end with a newline and a NUL. BFD sessions have a FIFO of their own (an extension), so that readers
+made
+for keepalived see no line that they do not know.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fastha.notify.channel import Channel
-from fastha.notify.events import Event, InstanceEvent, Kind, ServerEvent, State
+from fastha.notify.events import Event, InstanceEvent, Kind, ServerEvent, SessionEvent, State
 from fastha.notify.spec import FifoSpec
 from fastha.scripts.runner import Execution, Outcome, Runner
 
@@ -33,6 +35,8 @@ def line_of(event: Event, *, notify_deleted: bool = False) -> bytes:
         priority = 0 if event.kind is Kind.GROUP else event.priority
         # names are as they stand in the file, whatever its encoding
         return f'{event.kind.value} "{event.name}" {word} {priority}\n'.encode("utf-8", "surrogateescape")
+    if isinstance(event, SessionEvent):
+        return f'BFD "{event.name}" {event.state.value} {event.peer}\n'.encode("utf-8", "surrogateescape")
     word = "UP" if event.up else "DOWN"
     subject = event.virtual_server
     if event.real_server is not None:
@@ -97,6 +101,10 @@ class FifoChannel(Channel):
             ):
                 return
             line = line_of(event, notify_deleted=self._deleted_word(event.kind, event.name))
+        elif isinstance(event, SessionEvent):
+            if not self.spec.bfd:
+                return
+            line = line_of(event)
         elif isinstance(event, ServerEvent):
             if not self.spec.lvs or event.by_checker:
                 return

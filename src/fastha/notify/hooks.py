@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from fastha.notify.channel import Channel
-from fastha.notify.events import Event, InstanceEvent, Kind, ServerEvent, State
-from fastha.notify.spec import InstanceHooks, ServerHooks
+from fastha.notify.events import Event, InstanceEvent, Kind, ServerEvent, SessionEvent, SessionState, State
+from fastha.notify.spec import InstanceHooks, ServerHooks, SessionHooks
 from fastha.scripts.runner import Execution, Outcome, Program, Runner
 
 #: Changes of one instance that may wait for its scripts.
@@ -68,9 +68,14 @@ class HookChannel(Channel):
         self.configure(hooks, server_hooks, patience)
 
     def configure(
-        self, hooks: Iterable[InstanceHooks], server_hooks: Iterable[ServerHooks], patience: float
+        self,
+        hooks: Iterable[InstanceHooks],
+        server_hooks: Iterable[ServerHooks],
+        patience: float,
+        session_hooks: Iterable[SessionHooks] = (),
     ) -> None:
         """Takes other scripts; what waits or runs goes on."""
+        self._session_hooks = {hook.name: hook for hook in session_hooks}
         self._hooks = {(hook.kind, hook.name): hook for hook in hooks}
         self._server_hooks = {(hook.virtual_server, hook.real_server): hook for hook in server_hooks}
         self._patience = patience
@@ -89,6 +94,9 @@ class HookChannel(Channel):
                 return
             runs = self._instance_runs(event)
             key = (event.kind.value, event.name)
+        elif isinstance(event, SessionEvent):
+            runs = self._session_runs(event)
+            key = ("BFD", event.name)
         else:
             runs = self._server_runs(event)
             key = (event.virtual_server, event.real_server or "")
@@ -161,6 +169,18 @@ class HookChannel(Channel):
             return []
         program = hooks.up if event.up else hooks.down
         return [(program, ())] if program is not None else []
+
+    def _session_runs(self, event: SessionEvent) -> list[Run]:
+        hooks = self._session_hooks.get(event.name)
+        if hooks is None:
+            return []
+        own = hooks.up if event.state is SessionState.UP else hooks.down
+        runs: list[Run] = []
+        if own is not None:
+            runs.append((own, ()))
+        if hooks.generic is not None:
+            runs.append((hooks.generic, ("BFD", event.name, event.state.value)))
+        return runs
 
     # -- one after the other ---------------------------------------------------------------------------------
 
@@ -252,6 +272,13 @@ def _environment(event: Event) -> dict[str, str]:
         extra["FASTHA_PRIORITY"] = str(event.priority)
         if event.previous is not None:
             extra["FASTHA_PREVIOUS"] = event.previous.value
+    elif isinstance(event, SessionEvent):
+        extra["FASTHA_STATE"] = event.state.value
+        extra["FASTHA_NAME"] = event.name
+        extra["FASTHA_PREVIOUS"] = event.previous.value
+        extra["FASTHA_PEER"] = event.peer
+        extra["FASTHA_INTERFACE"] = event.interface
+        extra["FASTHA_FAILURE"] = "1" if event.failure else "0"
     else:
         extra["FASTHA_STATE"] = "UP" if event.up else "DOWN"
         extra["FASTHA_NAME"] = event.real_server or event.virtual_server

@@ -11,12 +11,13 @@ import struct
 from collections.abc import Callable, Iterable
 
 from fastha.notify.channel import Channel
-from fastha.notify.events import Event, InstanceEvent, ServerEvent, State
+from fastha.notify.events import Event, InstanceEvent, ServerEvent, SessionEvent, SessionState, State
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 #: One id per kind of record, made once for all installations.
 MESSAGE_ID_INSTANCE = "6f0e1d5a7c5b4e1f9a53a0c6e2d4b781"
 MESSAGE_ID_SERVER = "b4c9f3a2d1e84f67935d7b80c1aa26f4"
+MESSAGE_ID_SESSION = "2d7a90c4f6b1437b8e35c1f20d94a65e"
 _WARNING, _NOTICE, _INFO = 4, 5, 6
 
 
@@ -48,9 +49,28 @@ def fields_of(event: Event) -> list[tuple[str, str]]:
         ]
         if event.real_server is not None:
             fields.append(("FASTHA_REAL_SERVER", event.real_server))
+    elif isinstance(event, SessionEvent):
+        fields = _session_fields(event)
     else:
         fields = _instance_fields(event)
     fields += [("SYSLOG_IDENTIFIER", "fastha"), ("FASTHA_CAUSE", event.cause)]
+    return fields
+
+
+def _session_fields(event: SessionEvent) -> list[tuple[str, str]]:
+    fields = [
+        ("MESSAGE", f"BFD session {event.name}: {event.state.value}" + _because(event.cause)),
+        ("PRIORITY", str(_NOTICE if event.state is SessionState.UP or not event.failure else _WARNING)),
+        ("MESSAGE_ID", MESSAGE_ID_SESSION),
+        ("FASTHA_SESSION", event.name),
+        ("FASTHA_STATE", event.state.value),
+        ("FASTHA_PREVIOUS", event.previous.value),
+        ("FASTHA_PEER", event.peer),
+    ]
+    if event.interface:
+        fields.append(("FASTHA_INTERFACE", event.interface))
+    if event.timeline:
+        fields.append(("FASTHA_TIMELINE", "\n".join(f"{m.at_us} us {m.step}" for m in event.timeline)))
     return fields
 
 

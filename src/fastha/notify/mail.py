@@ -15,7 +15,7 @@ from email.utils import format_datetime
 
 import msgspec
 
-from fastha.notify.events import Event, InstanceEvent, Kind, ServerEvent, ServerKind, State
+from fastha.notify.events import Event, InstanceEvent, Kind, ServerEvent, ServerKind, SessionEvent, State
 from fastha.notify.smtp import SmtpError, send_mail
 from fastha.notify.spec import InstanceHooks, MailSpec
 from fastha.notify.worker import WorkerChannel
@@ -34,7 +34,9 @@ class Mail(msgspec.Struct, frozen=True):
     wall_ns: int
 
 
-def subject_of(event: Event, router_id: str, *, notify_deleted: bool = False) -> str | None:
+def subject_of(
+    event: InstanceEvent | ServerEvent, router_id: str, *, notify_deleted: bool = False
+) -> str | None:
     """The subject in keepalived's words; None for what is not mailed."""
     if isinstance(event, ServerEvent):
         word = "UP" if event.up else "DOWN"
@@ -60,7 +62,7 @@ def subject_of(event: Event, router_id: str, *, notify_deleted: bool = False) ->
     return f"[{router_id}] VRRP {what} {event.name} - {tail}"
 
 
-def body_of(event: Event, *, notify_deleted: bool = False) -> str:
+def body_of(event: InstanceEvent | ServerEvent, *, notify_deleted: bool = False) -> str:
     """keepalived's line, then what fastha knows beyond it."""
     if isinstance(event, ServerEvent):
         first = f"=> {event.cause or ('UP' if event.up else 'DOWN')} <="
@@ -114,6 +116,8 @@ class MailChannel(WorkerChannel[Mail]):
     def send(self, event: Event) -> None:
         """Queues the mail of an event, if it is one that is mailed."""
         deleted = False
+        if isinstance(event, SessionEvent):
+            return  # keepalived mails none of these
         if isinstance(event, InstanceEvent):
             hooks = self._hooks.get((event.kind, event.name))
             if hooks is None or not hooks.smtp_alert or event.quiet:

@@ -79,7 +79,7 @@ class Notifier:
         hooks = (*plan.hooks, *leaving)
         self._deleted_words = {(hook.kind, hook.name) for hook in hooks if hook.notify_deleted}
         self._priority_changes = {(hook.kind, hook.name) for hook in hooks if hook.priority_changes}
-        self._hooks.configure(hooks, plan.server_hooks, plan.hook_patience)
+        self._hooks.configure(hooks, plan.server_hooks, plan.hook_patience, plan.session_hooks)
         self._configure_fifos(plan)
         self._configure_mail(plan, hooks)
         self._configure_webhooks(plan)

@@ -8,7 +8,15 @@ import socket
 
 from fastha.config.model import Command, Config, Fifo, Globals, Notify
 from fastha.notify.events import Kind
-from fastha.notify.spec import FifoSpec, InstanceHooks, MailSpec, NotifyPlan, ServerHooks, WebhookSpec
+from fastha.notify.spec import (
+    FifoSpec,
+    InstanceHooks,
+    MailSpec,
+    NotifyPlan,
+    ServerHooks,
+    SessionHooks,
+    WebhookSpec,
+)
 from fastha.scripts.identity import IdentityError, resolve
 from fastha.scripts.programs import Resolver
 from fastha.scripts.runner import Program
@@ -51,6 +59,7 @@ def notify_plan(
         router_id=globals_.router_id or socket.gethostname(),
         hooks=tuple(hooks),
         server_hooks=server_hooks,
+        session_hooks=_session_hooks(config, resolver),
         fifos=_fifos(globals_, resolver, said),
         mail=_mail(globals_, said),
         webhooks=tuple(WebhookSpec(url=hook.url, secret=hook.secret) for hook in globals_.webhooks),
@@ -90,15 +99,40 @@ def _hooks(
     )
 
 
+def _session_hooks(config: Config, resolver: Resolver) -> tuple[SessionHooks, ...]:
+    def program(command: Command | None, what: str, name: str) -> Program | None:
+        if command is None:
+            return None
+        return resolver.program(
+            command.argv,
+            command.user,
+            command.group,
+            supplementary=command.supplementary,
+            what=f"{what} script of bfd_instance {name}",
+        )
+
+    return tuple(
+        SessionHooks(
+            name=session.name,
+            up=program(session.notify_up, "notify_up", session.name),
+            down=program(session.notify_down, "notify_down", session.name),
+            generic=program(session.notify, "notify", session.name),
+        )
+        for session in config.bfd_instances
+        if session.notify is not None or session.notify_up is not None or session.notify_down is not None
+    )
+
+
 def _fifos(globals_: Globals, resolver: Resolver, said: list[str]) -> tuple[FifoSpec, ...]:
-    """The global FIFO first, then VRRP's and LVS's: the order in which they are written."""
-    wanted: tuple[tuple[str, Fifo | None, bool, bool], ...] = (
-        ("notify_fifo", globals_.notify_fifo, True, True),
-        ("vrrp_notify_fifo", globals_.vrrp_notify_fifo, True, False),
-        ("lvs_notify_fifo", globals_.lvs_notify_fifo, False, True),
+    """The global FIFO first, then VRRP's, LVS's and BFD's: the order in which they are written."""
+    wanted: tuple[tuple[str, Fifo | None, bool, bool, bool], ...] = (
+        ("notify_fifo", globals_.notify_fifo, True, True, False),
+        ("vrrp_notify_fifo", globals_.vrrp_notify_fifo, True, False, False),
+        ("lvs_notify_fifo", globals_.lvs_notify_fifo, False, True, False),
+        ("bfd_notify_fifo", globals_.bfd_notify_fifo, False, False, True),
     )
     found: list[FifoSpec] = []
-    for keyword, fifo, vrrp, lvs in wanted:
+    for keyword, fifo, vrrp, lvs, bfd in wanted:
         if fifo is None:
             continue
         if any(other.path == fifo.path for other in found):
@@ -122,7 +156,7 @@ def _fifos(globals_: Globals, resolver: Resolver, said: list[str]) -> tuple[Fifo
                 supplementary=command.supplementary,
                 what=f"{keyword}_script",
             )
-        found.append(FifoSpec(path=fifo.path, vrrp=vrrp, lvs=lvs, uid=uid, gid=gid, script=script))
+        found.append(FifoSpec(path=fifo.path, vrrp=vrrp, lvs=lvs, bfd=bfd, uid=uid, gid=gid, script=script))
     return tuple(found)
 
 

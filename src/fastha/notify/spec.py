@@ -35,6 +35,15 @@ class ServerHooks(msgspec.Struct, frozen=True, kw_only=True):
     down: Program | None = None
 
 
+class SessionHooks(msgspec.Struct, frozen=True, kw_only=True):
+    """notify, notify_up and notify_down of a bfd_instance (an extension)."""
+
+    name: str
+    up: Program | None = None
+    down: Program | None = None
+    generic: Program | None = None
+
+
 class FifoSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One FIFO: which events it gets, who owns it, and the program that reads it.
 
@@ -44,6 +53,7 @@ class FifoSpec(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     vrrp: bool
     lvs: bool
+    bfd: bool = False
     uid: int | None = None
     gid: int | None = None
     script: Program | None = None
@@ -97,6 +107,7 @@ class NotifyPlan(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str = ""
     hooks: tuple[InstanceHooks, ...] = ()
     server_hooks: tuple[ServerHooks, ...] = ()
+    session_hooks: tuple[SessionHooks, ...] = ()
     fifos: tuple[FifoSpec, ...] = ()
     mail: MailSpec | None = None
     webhooks: tuple[WebhookSpec, ...] = ()

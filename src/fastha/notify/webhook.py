@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 import fastha
-from fastha.notify.events import Event, ServerEvent
+from fastha.notify.events import Event, InstanceEvent, ServerEvent
 from fastha.notify.spec import WebhookSpec
 from fastha.notify.worker import WorkerChannel
 
@@ -76,7 +76,7 @@ class WebhookChannel(WorkerChannel[bytes]):
         if isinstance(event, ServerEvent):
             if not self.spec.servers:
                 return
-        elif event.quiet:
+        elif isinstance(event, InstanceEvent) and event.quiet:
             return
         self._sequence += 1
         document = {

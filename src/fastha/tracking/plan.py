@@ -80,6 +80,30 @@ def tracking_plan(config: Config, resolver: Resolver) -> tuple[TrackingPlan, tup
     return plan, tuple(said)
 
 
+def bfd_entries(config: Config) -> tuple[dict[str, tuple[Entry, ...]], tuple[str, ...]]:
+    """For each instance the BFD sessions that it follows, itself or through its group, and what to tell the
+    operator about those that do not count. The engine itself follows them: the hub is not asked."""
+    said: dict[str, None] = {}
+
+    def say(text: str) -> None:
+        said[text] = None
+
+    defaults: dict[tuple[Kind, str], tuple[int, bool]] = {
+        (Kind.BFD, session.name): (session.weight, session.reverse) for session in config.bfd_instances
+    }
+    groups = {member: group for group in config.sync_groups for member in group.members}
+    found: dict[str, tuple[Entry, ...]] = {}
+    for instance in config.instances:
+        group = groups.get(instance.name)
+        if not instance.track_bfds and (group is None or not group.track_bfds):
+            continue
+        target = _target(instance, group, defaults, say)
+        entries = dict.fromkeys(entry for entry in target.entries if entry.kind is Kind.BFD)
+        if entries:
+            found[instance.name] = tuple(entries)
+    return found, tuple(text for text in said if " bfd " in text)
+
+
 def _scripts(config: Config, resolver: Resolver, say: Callable[[str], None]) -> tuple[ScriptSpec, ...]:
     specs = []
     for script in config.scripts:

@@ -94,6 +94,8 @@ class Manager:
         self._sysctls = sysctls
         self._on_transition = on_transition
         self._on_note = on_note
+        self.on_started: Callable[[Running], None] | None = None
+        """Called with an instance that the engine has just been given, and that has not begun yet."""
         self._by_slot: dict[int, Running] = {}
         self._leaving: dict[int, Running] = {}
         self._free: list[int] = []
@@ -324,6 +326,8 @@ class Manager:
             running.told |= Fault.MAINTENANCE | Fault.LEAVE
         self.engine.add(running.slot, spec)
         self.engine.told(running.slot, set_faults=running.told, delta=running.delta)
+        if self.on_started is not None:
+            self.on_started(running)
 
     def _plan_rules(self, running: Running) -> tuple[PlanObject, ...]:
         return self._rules_of(running.conf, lambda text: self._note(running, "rule", Level.ERROR, text))
@@ -571,8 +575,11 @@ class Manager:
         offset = time.time_ns() - time.monotonic_ns()
         running.since_wall_ns = event.at + offset
         running.cause = words.cause_text(event)
-        if new == "FAULT" and running.tracking and event.arg[3] & int(_TRACKED):
-            running.cause = "; ".join(running.tracking)
+        if new == "FAULT" and event.arg[3] & int(_TRACKED):
+            reasons = running.tracking
+            if event.arg[3] & int(Fault.BFD):
+                reasons = (*reasons, *running.bfd_reasons)
+            running.cause = "; ".join(reasons) or running.cause
         if new == "MASTER":
             running.master = str(running.plan.source) if running.plan is not None else ""
         elif (new == "BACKUP" or CAUSES[event.arg[2]] == "successor heard") and any(event.address):

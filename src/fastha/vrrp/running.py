@@ -27,6 +27,7 @@ class Running:
     """An instance at work: what it was configured as, what was planned, what the engine says of it."""
 
     __slots__ = (
+        "bfd_reasons",
         "cause",
         "conf",
         "deleted",
@@ -77,6 +78,8 @@ class Running:
         self.deleted = False
         self.reasons: tuple[str, ...] = ()
         self.tracking: tuple[str, ...] = ()
+        self.bfd_reasons: tuple[str, ...] = ()
+        """Which tracked BFD sessions are down; the fault itself is the engine's."""
         self.pending: Transition | None = None
         self.zero_ns = 0
         self.rules: tuple[PlanObject, ...] | None = None

@@ -1,0 +1,370 @@
+"""BFD in the daemon: sessions meet those that follow them (VRRP instances, checkers), those that are told,
+and the
+sessions that `bfd auto` builds out of adverts.
+
+What must happen at once when a session is lost (fault, weight, takeover) is the engine's own doing: it is
+told here
+beforehand which instance follows which session, and how. Loaded only when the configuration has anything
+of BFD.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastha._core.bfd_spec import BfdTrack
+from fastha._core.engine import Event
+from fastha.bfd.manager import KINDS, BfdManager
+from fastha.bfd.records import SessionChange, SessionNote
+from fastha.bfd.session import Session
+from fastha.config.model import BfdAuto, Config
+from fastha.config.model_bfd import BfdInstance
+from fastha.net import neighbours
+from fastha.notify.events import Mark, SessionEvent, SessionState
+from fastha.tracking.plan import bfd_entries
+from fastha.tracking.spec import Entry
+from fastha.vrrp.records import Level, Note, Transition
+from fastha.vrrp.running import Running
+
+from .control import ControlError
+
+if TYPE_CHECKING:
+    from fastha.telemetry.snapshot import Metric
+
+    from .main import Daemon
+
+AUTO_MOST = 64
+"""Sessions that `bfd auto` builds on one interface."""
+TIDY_S = 5.0
+PATIENCE_S = 30.0
+"""How long a master is asked for a session before it is taken for one that does not speak BFD."""
+AGAIN_S = 300.0
+"""When such a master is asked again."""
+
+
+class Sessions:
+    """Owns the BfdManager and joins it with the other rooms."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self.manager = BfdManager(
+            daemon.engine,
+            daemon.machine.table,
+            on_change=self._change,
+            on_note=self._note,
+            on_moved=self._moved,
+            on_asked=self._asked,
+            mac_of=self._mac_of,
+        )
+        daemon.manager.on_started = self._started
+        self._config = Config()
+        self._entries: dict[str, tuple[Entry, ...]] = {}
+        self._takeovers: dict[tuple[str, str], int] = {}
+        """(instance, session): the delay of a takeover in microseconds."""
+        self._told: dict[int, tuple[BfdTrack, ...]] = {}
+        self._silent: dict[tuple[str, str], float] = {}
+        self._placing = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # ---------------------------------------------------------------- configuration
+
+    def configure(self, config: Config) -> None:
+        """Takes the sessions of a configuration. Before the instances are, so that none begins unaware of
+        them."""
+        self._config = config
+        self._entries, said = bfd_entries(config)
+        if self._daemon.hooks is None:  # which says the same of everything tracked
+            for text in said:
+                self._daemon.log("warning", text)
+        groups = {member: group for group in config.sync_groups for member in group.members}
+        self._takeovers = {}
+        for instance in config.instances:
+            group = groups.get(instance.name)
+            for track in (*instance.track_bfds, *(group.track_bfds if group is not None else ())):
+                if track.takeover:
+                    self._takeovers[instance.name, track.name] = track.takeover_delay_ns // 1000
+        auto = frozenset(i.interface for i in config.instances if i.bfd_auto is not None and i.interface)
+        self._placing = True
+        self.manager.apply(config.bfd_instances, config.bfd_unsolicited, config.sbfd_reflector, auto)
+        self._placing = False
+
+    def configured(self) -> None:
+        """The instances are there too: whatever has changed for them is told to the engine."""
+        self._silent.clear()
+        self.follow()
+        self._track_all()
+        self.feed_checkers()
+        if self._timer is None and any(i.bfd_auto is not None for i in self._config.instances):
+            self._timer = asyncio.get_running_loop().call_later(TIDY_S, self._tidy)
+
+    def feed_checkers(self) -> None:
+        """Tells BFD_CHECKs how their sessions are."""
+        balance = self._daemon.balance
+        if balance is not None:
+            for session in self.manager.sessions.values():
+                balance.bfd(session.name, session.up, session.cause or "the session has not come up yet")
+
+    # ---------------------------------------------------------------- who follows what
+
+    def _tracks(self, running: Running) -> tuple[BfdTrack, ...]:
+        """What the engine is to know of one instance."""
+        name = running.name
+        found: dict[int, BfdTrack] = {}
+        for entry in self._entries.get(name, ()):
+            session = self.manager.by_name(entry.name)
+            delay = self._takeovers.get((name, entry.name))
+            if session is None or session.slot is None:
+                continue
+            found[session.slot] = BfdTrack(
+                session=session.slot,
+                weight=entry.weight,
+                reverse=entry.reverse,
+                takeover=delay is not None,
+                takeover_delay_us=delay or 0,
+            )
+        auto = running.conf.bfd_auto
+        if auto is not None and auto.takeover and running.conf.interface:
+            for session in self.manager.sessions.values():
+                here = session.interface == running.conf.interface
+                if session.slot is not None and session.origin == "auto" and here:
+                    track = BfdTrack(
+                        session=session.slot, takeover=True, takeover_delay_us=auto.takeover_delay_ns // 1000
+                    )
+                    found.setdefault(session.slot, track)
+        return tuple(found.values())
+
+    def _started(self, running: Running) -> None:
+        self._told.pop(running.slot, None)
+        self._track(running)
+
+    def _track(self, running: Running) -> None:
+        tracks = self._tracks(running)
+        if self._told.get(running.slot, ()) != tracks:
+            self._told[running.slot] = tracks
+            self._daemon.engine.bfd_track(running.slot, tracks)
+        self._reasons(running)
+
+    def _track_all(self) -> None:
+        for running in self._daemon.manager.instances.values():
+            if running.plan is not None:
+                self._track(running)
+
+    def _moved(self) -> None:
+        if not self._placing:
+            self._track_all()
+
+    def _reasons(self, running: Running) -> None:
+        """The words for a fault that the engine finds by itself."""
+        found = []
+        for entry in self._entries.get(running.name, ()):
+            session = self.manager.by_name(entry.name)
+            if entry.weight == 0 and (session is None or session.up == entry.reverse):
+                word = "down" if session is None or not session.up else "up"
+                found.append(f"bfd {entry.name} is {word}")
+        running.bfd_reasons = tuple(found)
+
+    # ---------------------------------------------------------------- bfd auto
+
+    def follow(self) -> None:
+        """Builds the sessions with those that are master now (`bfd auto`), and ends those with former
+        ones."""
+        wanted: dict[tuple[str, str], list[BfdAuto]] = {}
+        now = time.monotonic()
+        for running in self._daemon.manager.instances.values():
+            auto, interface = running.conf.bfd_auto, running.conf.interface
+            if auto is None or not interface or running.state != "BACKUP" or not running.master:
+                continue
+            master = running.master.partition("%")[0]
+            if now - self._silent.get((interface, master), -AGAIN_S) >= AGAIN_S:
+                wanted.setdefault((interface, master), []).append(auto)
+        for session in list(self.manager.sessions.values()):
+            if session.origin != "auto":
+                continue
+            key = (session.interface, session.peer)
+            interfaces = {i.interface for i in self._config.instances if i.bfd_auto is not None}
+            idle = key not in wanted and not session.conf.passive and not session.up
+            if key[0] not in interfaces or idle:
+                self.manager.unwant(session)
+        for (interface, master), autos in wanted.items():
+            known = self.manager.to(master, interface)
+            if known is None or known.origin == "auto":
+                self.manager.want(self._auto(interface, master, autos, passive=False), "auto")
+
+    @staticmethod
+    def _auto(interface: str, peer: str, autos: list[BfdAuto], *, passive: bool) -> BfdInstance:
+        # one session for all that want it, with the shortest detection time (RFC 5882 2)
+        quickest = min(autos, key=lambda auto: auto.min_rx_ns * auto.multiplier)
+        return BfdInstance(
+            name=f"{interface}:{peer}",
+            neighbor=ipaddress.ip_address(peer),
+            interface=interface,
+            min_rx_us=min(auto.min_rx_ns for auto in autos) // 1000,
+            min_tx_us=min(auto.min_tx_ns for auto in autos) // 1000,
+            multiplier=quickest.multiplier,
+            passive=passive,
+            auth=quickest.auth,
+        )
+
+    def _asked(self, interface: str, neighbor: str, _local: str) -> BfdInstance | None:
+        """A backup asks the master for a session."""
+        autos = [
+            i.bfd_auto for i in self._config.instances if i.bfd_auto is not None and i.interface == interface
+        ]
+        there = sum(s.origin == "auto" and s.interface == interface for s in self.manager.sessions.values())
+        if not autos or there >= AUTO_MOST:
+            return None
+        return self._auto(interface, neighbor, autos, passive=True)
+
+    def _tidy(self) -> None:
+        """Gives up masters that do not answer, and backups that are gone; called now and then."""
+        self._timer = asyncio.get_running_loop().call_later(TIDY_S, self._tidy)
+        now = time.monotonic_ns()
+        for session in list(self.manager.sessions.values()):
+            waited = now - max(session.created_ns, session.down_since_ns)
+            if session.origin != "auto" or session.up:
+                continue
+            if session.conf.passive:
+                if waited > 2 * PATIENCE_S * 1e9:
+                    self.manager.unwant(session)
+            elif waited > PATIENCE_S * 1e9:
+                self._silent[session.interface, session.peer] = time.monotonic()
+                self.manager.unwant(session)
+        self.follow()
+
+    # ---------------------------------------------------------------- what happens
+
+    def event(self, event: Event) -> bool:
+        """Takes an engine event if it is one of BFD's."""
+        if event.kind not in KINDS:
+            return False
+        self.manager.event(event)
+        return True
+
+    def _change(self, session: Session, change: SessionChange) -> None:
+        daemon = self._daemon
+        trackers = [
+            running
+            for running in daemon.manager.instances.values()
+            if any(entry.name == session.name for entry in self._entries.get(running.name, ()))
+        ]
+        for running in trackers:
+            self._reasons(running)
+        if change.new == "up":
+            daemon.log("notice", f"({session.name}) Entering Up state")
+        elif change.old == "up" or change.new == "admin_down":
+            word = "AdminDown" if change.new == "admin_down" else "Down"
+            daemon.log(
+                "notice",
+                f"({session.name}) Entering {word} state (Local diagnostic - {change.local_diag}, Remote "
+                f"diagnostic - {change.remote_diag}): {change.cause}",
+            )
+        if change.new == "init" or (change.old == "init" and change.new == "down"):
+            return  # a handshake under way is no news
+        if change.word != change.old_word:
+            for running in trackers:
+                state = "UP" if change.new == "up" else "DOWN"
+                daemon.log(
+                    "info", f"VRRP_Instance({running.name}) Tracked BFD instance {session.name} is {state}"
+                )
+            self._tell(change)
+        daemon.session_changed(change)
+
+    def _tell(self, change: SessionChange) -> None:
+        daemon = self._daemon
+        if daemon.balance is not None:
+            daemon.balance.bfd(change.session, change.new == "up", change.cause)
+        if daemon.hooks is None:
+            return
+        daemon.hooks.notifier.publish(
+            SessionEvent(
+                name=change.session,
+                state=SessionState(change.word),
+                previous=SessionState(change.old_word),
+                peer=change.peer,
+                interface=change.interface,
+                cause=change.cause,
+                failure=change.failure,
+                local_diag=change.local_diag,
+                remote_diag=change.remote_diag,
+                detection_time_us=change.detection_time_us,
+                wall_ns=change.wall_ns,
+                monotonic_ns=change.monotonic_ns,
+                timeline=tuple(Mark(mark.step, round(mark.at_us)) for mark in change.marks),
+            )
+        )
+
+    def _note(self, note: SessionNote) -> None:
+        self._daemon.note(
+            Note(
+                kind=note.kind,
+                level=Level(note.level),
+                text=note.text,
+                instance=note.session,
+                monotonic_ns=note.monotonic_ns,
+                peer=note.peer,
+                number=note.number,
+            )
+        )
+
+    def transition(self, _transition: Transition) -> None:
+        """An instance changed: the master may be another one now."""
+        self.follow()
+
+    # ---------------------------------------------------------------- the machine
+
+    def _mac_of(self, ifindex: int, address: bytes) -> bytes:
+        mac = neighbours.mac_of(self._daemon.machine.netlink, ifindex, address)
+        link = self._daemon.machine.table.by_index(ifindex)
+        if not mac and link is not None:
+            neighbours.provoke(link.name, ifindex, address)
+        return mac
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """For the export."""
+        from . import metrics_bfd  # noqa: PLC0415
+
+        return metrics_bfd.metrics(self.manager)
+
+    # ---------------------------------------------------------------- the control socket
+
+    def register(self, add: Callable[..., None]) -> None:
+        """Makes the commands known; `add` is the control server's."""
+        add("bfd", self._do_sessions, reads=True)
+        add("bfd_session", self._do_session, reads=True)
+        add("bfd_admin", self._do_admin, reads=False)
+
+    def _named(self, arguments: dict[str, Any]) -> Session:
+        name = str(arguments.get("name"))
+        session = self.manager.by_name(name)
+        if session is None:
+            known = ", ".join(sorted(s.name for s in self.manager.sessions.values())) or "none"
+            raise ControlError(f"there is no BFD session {name!r}; there are: {known}")
+        return session
+
+    async def _do_sessions(self, _arguments: dict[str, Any]) -> Any:
+        from . import show_bfd  # noqa: PLC0415
+
+        return show_bfd.overview(self.manager)
+
+    async def _do_session(self, arguments: dict[str, Any]) -> Any:
+        from . import show_bfd  # noqa: PLC0415
+
+        return show_bfd.in_full(self.manager, self._named(arguments), self._trackers(arguments))
+
+    def _trackers(self, arguments: dict[str, Any]) -> list[str]:
+        session = self._named(arguments)
+        return [
+            running.name
+            for running in self._daemon.manager.instances.values()
+            if session.slot is not None
+            and any(track.session == session.slot for track in self._told.get(running.slot, ()))
+        ]
+
+    async def _do_admin(self, arguments: dict[str, Any]) -> Any:
+        session = self._named(arguments)
+        self.manager.admin(session, bool(arguments.get("up")))
+        return {"session": session.name, "up": bool(arguments.get("up"))}
