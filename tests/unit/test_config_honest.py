@@ -37,23 +37,15 @@ UNUSED = {
     "ProcessSettings.rlimit_rttime_us": ("global_defs", "vrrp_rlimit_rttime"),
     "Garp.extra_if_ns": ("vrrp_instance", "garp_extra_if"),
     "Garp.extra_if_all": ("vrrp_instance", "garp_extra_if"),
-    "VrrpInstance.bfd_auto": ("vrrp_instance", "bfd"),
-    "Config.bfd_unsolicited": ("root", "bfd_unsolicited"),
-}
-#: Structs of which the keyword of the whole block says it.
-UNUSED_BLOCKS = {
-    "BfdInstance": ("root", "bfd_instance"),
-    "BfdAuth": ("root", "bfd_instance"),
-    "BfdUnsolicited": ("root", "bfd_unsolicited"),
-    "BfdAuto": ("vrrp_instance", "bfd"),
 }
 #: Fields that are as they should be, and why.
 FINE = {
+    "BfdInstance.to_vrrp": "who may name a session is checked when the configuration is read",
+    "BfdInstance.to_checker": "likewise",
     "Globals.dynamic_interfaces": "fastha always allows it",
     "Globals.dynamic_interfaces_allow_if_changes": "fastha always allows it",
     "ProcessSettings.no_swap": "the engine's memory is always locked, where permitted",
     "Globals.random_seed": "used while the text is expanded",
-    "Track.takeover": "a warning of its own (below)",
     "Vmac.netlink_notify_msg": "a note of its own (below)",
 }
 
@@ -78,7 +70,7 @@ def _unread() -> set[str]:
 
 
 def test_what_nothing_uses_is_known() -> None:
-    known = {n for n in _unread() if n in UNUSED or n in FINE or n.partition(".")[0] in UNUSED_BLOCKS}
+    known = {n for n in _unread() if n in UNUSED or n in FINE}
     assert _unread() - known == set()
 
 
@@ -90,14 +82,9 @@ def test_what_nothing_uses_its_keyword_admits(field: str) -> None:
     assert TABLES[table][name].status in ("parsed", "ignored", "deprecated")
 
 
-@pytest.mark.parametrize("place", sorted(set(UNUSED_BLOCKS.values())))
-def test_blocks_that_nothing_uses_are_warned_of(place: tuple[str, str]) -> None:
-    assert TABLES[place[0]][place[1]].status == "parsed"
-
-
 @pytest.mark.parametrize(
     ("line", "severity"),
-    [("track_bfd {\nx takeover\n}", "warning"), ("use_vmac netlink_notify_msg", "note")],
+    [("use_vmac netlink_notify_msg", "note")],
 )
 def test_words_within_a_line_are_told_too(line: str, severity: str) -> None:
     text = f"vrrp_instance A {{\ninterface e\nvirtual_router_id 1\nno_virtual_ipaddress\n{line}\n}}\n"

@@ -221,7 +221,7 @@ class BfdManager:
         del self._by_slot[slot]
         self._leaving[slot] = session
         if session.up and not graceful:
-            self._changed_here(session, "down", words.CAUSES["path"], failure=True)
+            self._changed_here(session, "down", words.CAUSES["path_down"], failure=True)
         else:
             session.state = "down"
         self.engine.bfd_remove(slot, graceful)
@@ -403,6 +403,11 @@ class BfdManager:
         if kind == EventKind.BFD_ASKED:
             self._asked(event)
             return
+        if kind == EventKind.BFD_TIMERS:
+            # the steps of a handshake are no news; what was agreed while Up is
+            if session is None or not session.up or event.v[2] == session.detection_ns:
+                return
+            session.detection_ns = event.v[2]
         note = words.note_of(event, session.name if session is not None else None)
         if note is not None:
             self._on_note(note)

@@ -23,6 +23,7 @@ class Session:
         "changes",
         "conf",
         "created_ns",
+        "detection_ns",
         "discr",
         "down_since_ns",
         "flaps",
@@ -50,6 +51,8 @@ class Session:
         self.down_since_ns = self.created_ns
         self.since_wall_ns = time.time_ns()
         self.changes: deque[SessionChange] = deque(maxlen=REMEMBERED)
+        self.detection_ns = 0
+        """The detection time that was told last."""
         self.flaps = 0
         """Ends of Up that nobody wanted."""
         self.held_down = False
@@ -83,5 +86,6 @@ class Session:
         self.changes.append(change)
         if change.old == "up":
             self.down_since_ns = change.monotonic_ns
+            self.detection_ns = 0
         if change.failure:
             self.flaps += 1

@@ -25,15 +25,17 @@ DIAGNOSTICS = (
 
 CAUSES = {
     "handshake": "the three-way handshake",
-    "expired": "no packet within the detection time",
-    "echo": "our Echo packets no longer come back",
+    "detection_time_expired": "no packet within the detection time",
+    "echo_failed": "our Echo packets no longer come back",
     "neighbor_down": "the neighbour signals Down: it lost us, or it restarted",
-    "neighbor_admin": "the neighbour is administratively down",
+    "neighbor_admin_down": "the neighbour is administratively down",
     "admin": "administratively down",
-    "forwarding": "the forwarding plane was reset",
-    "path": "the link is gone",
+    "forwarding_plane_reset": "the forwarding plane was reset",
+    "path_down": "the link is gone",
 }
-_FAILURES = frozenset({"expired", "echo", "neighbor_down", "forwarding", "path"})
+_FAILURES = frozenset(
+    {"detection_time_expired", "echo_failed", "neighbor_down", "forwarding_plane_reset", "path_down"}
+)
 
 _REJECT_HINTS = {
     "ttl": "its TTL is too low for a single hop: it was routed, or the neighbour does not send 255 "

@@ -149,7 +149,7 @@ class Track(msgspec.Struct, frozen=True):
     reverse: bool = False
     takeover: bool = False
     """track_bfd only: when the session to the master goes down, take over at once (an extension)."""
-    takeover_delay_ns: int = 0
+    takeover_delay_ns: int | None = None
     """Before that, wait so long for the advert of a router that is quicker (an extension)."""
 
 

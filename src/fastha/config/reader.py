@@ -375,7 +375,7 @@ class Reader:
     def track(self, words: list[Word]) -> Track | None:
         """NAME [weight N [reverse|noreverse]] [takeover [DELAY_MS]]."""
         weight: int | None = None
-        delay = 0
+        delay: int | None = None
         reverse = takeover = False
         at = 1
         while at < len(words):
@@ -390,7 +390,7 @@ class Reader:
                 takeover = True
                 at += 1
                 if at < len(words) and words[at].text[:1].isdigit():
-                    delay = self.duration(words[at], 0, 1000, "takeover", SECOND_NS // 1000) or 0
+                    delay = self.duration(words[at], 0, 1000, "takeover", SECOND_NS // 1000)
                     at += 1
             else:
                 self.warn(words[at], "FH0113", f"{words[0].text}: {text!r} is not understood and ignored")

@@ -86,7 +86,7 @@ class Sessions:
             group = groups.get(instance.name)
             for track in (*instance.track_bfds, *(group.track_bfds if group is not None else ())):
                 if track.takeover:
-                    self._takeovers[instance.name, track.name] = track.takeover_delay_ns // 1000
+                    self._takeovers[instance.name, track.name] = (track.takeover_delay_ns or 0) // 1000
         auto = frozenset(i.interface for i in config.instances if i.bfd_auto is not None and i.interface)
         self._placing = True
         self.manager.apply(config.bfd_instances, config.bfd_unsolicited, config.sbfd_reflector, auto)
