@@ -394,6 +394,7 @@ static int wait_for(fh_engine *e, struct epoll_event *ready, fh_ns timeout) {
 static void turn_bfd(fh_engine *e, const struct epoll_event *ready, int count, fh_ns now) {
     for (int i = 0; i < count; i++)
         if (ready[i].data.u32 >= FH_TAG_BSOCK) fh_engine_bfd_read(e, ready[i].data.u32, now);
+    if (fh_bfd_node_next(&e->bfd) <= now || e->bfd_read_at <= now) fh_engine_bfd_poll(e, now);
     if (fh_bfd_node_next(&e->bfd) <= now) {
         fh_count(&e->stat[FH_ENGINE_TIMERS], 1);
         fh_bfd_node_run(&e->bfd, now);
@@ -425,6 +426,7 @@ static void turn(fh_engine *e, bool more) {
     fh_ns due = fh_node_next(&e->node);
     fh_ns bfd_due = fh_bfd_node_next(&e->bfd);
     fh_ns wake = due < bfd_due ? due : bfd_due;
+    if (e->bfd_read_at < wake) wake = e->bfd_read_at;
     fh_ns say = fh_engine_next_say(e);
     fh_ns timeout = 0;
 
@@ -559,6 +561,7 @@ fh_engine *fh_engine_new(const fh_engine_conf *conf) {
     memset(e, 0, sizeof(*e));
     e->conf = *conf;
     e->route_fd = -1;
+    e->bfd_read_at = FH_NEVER;
     e->node.insts = zeroed(conf->max_instances, sizeof(fh_inst *), &failed);
     e->node.inst_slots = conf->max_instances;
     e->node.groups = zeroed(conf->max_groups, sizeof(fh_group), &failed);

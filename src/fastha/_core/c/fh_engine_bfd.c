@@ -18,8 +18,10 @@
 #define READ_ROUNDS 8 /* of FH_RX_BATCH packets: a flood does not keep the timers waiting */
 /* More refused packets a second than this, and the kernel is asked to refuse them itself. */
 #define SHIELD_AT 1000
-#define SHIELD_SAMPLE 6 /* one in 64 is still counted */
-#define SHIELD_CALM 20  /* housekeepings without an attack until the shield goes down */
+#define SHIELD_SAMPLE 6  /* one in 64 is still counted */
+#define CLOCK_ABOVE 2000 /* packets a second from which on sockets are read by the clock */
+#define CLOCK_BELOW 1000
+#define SHIELD_CALM 20 /* housekeepings without an attack until the shield goes down */
 
 uint64_t fh_engine_bfd_refused(const fh_engine *e, int why) {
     return fh_bfd_node_refused(&e->bfd, why);
@@ -352,6 +354,37 @@ void fh_engine_bfd_read(fh_engine *e, uint32_t tag, fh_ns now) {
     if (s != NULL) read_from(e, s->fd, s->family, s->port, s, false, now);
 }
 
+/* Many packets a second: then waking for each costs more than the packet. The sockets are taken out of epoll
+ * and read at every wake-up for a timer, or a millisecond after the last time. What arrived when, the
+ * kernel's stamps tell. */
+void fh_engine_bfd_poll(fh_engine *e, fh_ns now) {
+    if (e->bfd_read_at == FH_NEVER) return;
+    for (unsigned i = 0; i < FH_BSOCKS; i++)
+        if (e->bsocks[i] != NULL) fh_engine_bfd_read(e, FH_TAG_BSOCK + i, now);
+    fh_ns pause = e->bfd.fastest / 16;
+    e->bfd_read_at = now + (pause < FH_NS_PER_MSEC ? pause : FH_NS_PER_MSEC);
+}
+
+static void choose_reading(fh_engine *e, fh_ns elapsed, fh_ns now) {
+    uint64_t packets = 0;
+
+    for (unsigned i = 0; i < FH_BSOCKS; i++)
+        if (e->bsocks[i] != NULL) packets += fh_bsock_packets(e->bsocks[i]);
+    uint64_t more = packets > e->bfd_packets_seen ? packets - e->bfd_packets_seen : 0;
+    uint64_t rate = more * FH_NS_PER_SEC / (uint64_t)(elapsed > 0 ? elapsed : 1);
+    bool by_clock = e->bfd_read_at != FH_NEVER;
+    e->bfd_packets_seen = packets;
+    if (by_clock ? rate >= CLOCK_BELOW : rate <= CLOCK_ABOVE) return;
+    e->bfd_read_at = by_clock ? FH_NEVER : now;
+    for (unsigned i = 0; i < FH_BSOCKS; i++) {
+        if (e->bsocks[i] == NULL) continue;
+        if (by_clock)
+            fh_engine_watch(e, e->bsocks[i]->fd, FH_TAG_BSOCK + i);
+        else
+            epoll_ctl(e->epoll, EPOLL_CTL_DEL, e->bsocks[i]->fd, NULL);
+    }
+}
+
 static void io_drain(void *io, fh_ns now) {
     fh_engine *e = io;
 
@@ -426,6 +459,7 @@ bool fh_engine_bfd_shields(fh_engine *e, fh_ns elapsed, fh_ns now) {
         any |= s->shield;
     }
     e->bfd_filters = false;
+    choose_reading(e, elapsed, now);
     return any;
 }
 
@@ -477,7 +511,7 @@ void fh_engine_bfd_command(fh_engine *e, const fh_command *c, fh_ns now) {
     switch (c->type) {
     case FH_CMD_BFD_LISTEN:
         e->bsocks[c->slot] = sock = c->p;
-        fh_engine_watch(e, sock->fd, FH_TAG_BSOCK + c->slot);
+        if (e->bfd_read_at == FH_NEVER) fh_engine_watch(e, sock->fd, FH_TAG_BSOCK + c->slot);
         break;
     case FH_CMD_BFD_UNLISTEN:
         sock = e->bsocks[c->slot];

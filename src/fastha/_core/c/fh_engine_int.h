@@ -55,7 +55,9 @@ struct fh_engine {
     fh_bfd_join join;
     fh_bsock *bsocks[FH_BSOCKS];
     fh_bfd_mirror *mirror;
-    fh_ns turned; /* when the last turn began */
+    fh_ns turned;      /* when the last turn began */
+    fh_ns bfd_read_at; /* the sockets are read by the clock, next then; FH_NEVER: when they have something */
+    uint64_t bfd_packets_seen; /* at the last housekeeping */
     fh_ns bfd_late_told;
     uint32_t sbfd_count;   /* sessions that are S-BFD initiators */
     uint32_t *bfd_scratch; /* two numbers a session, for filters */
@@ -150,6 +152,8 @@ extern const fh_bfd_node_io fh_engine_bfd_io;
 void fh_engine_bfd_command(fh_engine *e, const fh_command *c, fh_ns now);
 /* A ready socket of BFD, by its tag. */
 void fh_engine_bfd_read(fh_engine *e, uint32_t tag, fh_ns now);
+/* All of BFD's receive sockets, where they are read by the clock. */
+void fh_engine_bfd_poll(fh_engine *e, fh_ns now);
 bool fh_engine_bfd_shields(fh_engine *e, fh_ns elapsed, fh_ns now);
 void fh_engine_bfd_forget_inst(fh_engine *e, uint32_t slot, fh_ns now);
 /* fh_engine.c */
