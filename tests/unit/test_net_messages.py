@@ -286,8 +286,16 @@ def test_a_plan_is_added_in_order_and_removed_in_reverse() -> None:
 
 
 def test_a_difference_does_not_touch_what_stays() -> None:
-    kept, changed = thing(ObjectKind.ADDRESS, "kept"), thing(ObjectKind.ADDRESS, "changed", b"old")
-    again = thing(ObjectKind.ADDRESS, "changed", b"new")
+    def address(name: str, label: str, **more: int) -> PlanObject:
+        add = rtnl.address_add(2, 4, ip("10.0.0.1"), 24, label=label, **more)
+        return thing(ObjectKind.ADDRESS, name, add)
+
+    kept, changed = address("kept", "eth0:1"), address("changed", "eth0:1")
+    again = address("changed", "eth0:2")
     change = difference([kept, changed], [again, kept])
     assert (change.remove, change.add) == ([changed], [again])
     assert difference([kept], [kept]) == type(change)([], [])
+    # another life time: the next renewal sets it, and nobody misses the address meanwhile
+    short, long = (address("kept", "eth0:1", valid_lft=n, preferred_lft=n) for n in (3, 7))
+    for one, other in ((short, long), (kept, short), (short, kept)):
+        assert difference([one], [other]) == type(change)([], [])

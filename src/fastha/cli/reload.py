@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from .ask import answer, json_option, print_json, socket_option
+from .plan import CODES, print_plan
 
 
 @click.command(name="reload")
-@click.option("--check", is_flag=True, help="Only say what would change.")
+@click.option("--check", is_flag=True, help="Only say what it would do; exit codes as of `fastha plan`.")
 @socket_option
 @json_option
 def command(check: bool, control_socket: Path, as_json: bool) -> None:
@@ -18,8 +20,10 @@ def command(check: bool, control_socket: Path, as_json: bool) -> None:
     data = answer(control_socket, "reload", timeout=60.0, check=check)
     if as_json:
         print_json(data)
-        return
-    if check and data["changes"] != ["nothing changes"]:
-        click.echo("a reload would do this:")
-    for line in data["changes"]:
-        click.echo(line)
+    elif check:
+        print_plan(data)
+    else:
+        for line in data["changes"]:
+            click.echo(line)
+    if check:
+        sys.exit(CODES[data["level"]])

@@ -48,6 +48,7 @@ from .options import (
 from .pidfile import AlreadyRunningError, PidFile
 from .stream import Stream
 from .systemd import Notifier
+from .trials import Trials
 
 if TYPE_CHECKING:
     from fastha.bfd.records import SessionChange
@@ -130,6 +131,8 @@ class Daemon:
         self.maintenance = Maintenance(self, self.state_directory)
         self.maintenance.register(self.control.add)
         self.manager.wishes = self.maintenance.of_new
+        self.trials = Trials(self)
+        self.trials.register(self.control.add)
         try:
             loop.set_exception_handler(self._uncaught)
             for warning in self.engine.start():
@@ -390,6 +393,8 @@ class Daemon:
     async def reload(self, *, check: bool = False) -> dict[str, Any]:
         """Reads the configuration again and applies the difference; a bad file changes nothing
         (ControlError)."""
+        if not check:
+            self.trials.refuse_meanwhile()
         async with self.changing:
             self._systemd.reloading()
             loop = asyncio.get_running_loop()
@@ -413,21 +418,33 @@ class Daemon:
                 raise ControlError(
                     "the configuration has errors; nothing was changed:\n" + "\n".join(problems)
                 )
-            changes = show.difference(self.config, result.config)
+            wanted = self.fitting(result.config)
+            changes = show.difference(self.config, wanted)
             if check:
-                return {"changes": changes, "applied": False}
-            for change in changes:
-                self.log("info", f"reload: {change}")
-            self._apply(result.config)
-            await self._balance(result.config)
-            self.reloads += 1
-            self.last_reload = "applied"
+                return {"changes": changes, "applied": False, **await self.trials.told(wanted)}
+            await self.change(wanted, "reload")
             return {"changes": changes, "applied": True}
+
+    def fitting(self, configuration: Config) -> Config:
+        """A configuration without what the command line switched off."""
+        if self.options.vrrp:
+            return configuration
+        return msgspec.structs.replace(configuration, instances=(), sync_groups=())
+
+    async def change(self, configuration: Config, why: str) -> None:
+        """Makes another configuration the running one, as a difference, and says what it is."""
+        for line in show.difference(self.config, configuration):
+            self.log("info", f"{why}: {line}")
+        self._apply(configuration)
+        await self._balance(configuration)
+        self.reloads += 1
+        self.last_reload = "applied"
 
     # ---------------------------------------------------------------- the end
 
     async def _end(self) -> None:
         self.log("info", "stopping")
+        self.trials.close()
         self._systemd.stopping()
         await self.manager.stop()
         if self.sessions is not None:

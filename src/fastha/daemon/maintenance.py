@@ -12,8 +12,6 @@ again otherwise (`fh_node`), unless forced.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,82 +20,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastha.config.model import VrrpInstance
-from fastha.scripts.pool import DaemonPool
 from fastha.vrrp.planner import down_interval_ns, skew_ns
 from fastha.vrrp.records import Level, Note
 from fastha.vrrp.running import Identity, Running
 from fastha.vrrp.words import NOBODY_CAME
 
 from .control import ControlError
+from .wishes import Wishes, read_wishes, write_lasting
 
 if TYPE_CHECKING:
+    from fastha.scripts.pool import DaemonPool
+
     from .main import Daemon
     from .successor import Outlook
 
 FILE = "maintenance.json"
-MAX_OCTETS = 1 << 20
 _WATCH_S = 1.0
 _WRITE_S = 5.0
-
-
-class Wishes(msgspec.Struct, kw_only=True):
-    """What the operator wished; the content of the file."""
-
-    v: int = 1
-    node: bool = False
-    groups: dict[str, float] = {}
-    """Sync groups that stay away, and since when (seconds since 1970)."""
-    instances: dict[str, float] = {}
-    held: dict[str, float] = {}
-    """Instances that do not preempt after a switchover."""
-    since: float = 0.0
-    """When the node was drained."""
-
-
-def write_lasting(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all, so that it is there after a crash of the machine. Raises OSError."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def read_wishes(path: Path) -> tuple[Wishes, str]:
-    """The wishes of a file, and what is wrong with it (empty when nothing is). Never raises."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_OCTETS + 1)
-        return decode_wishes(raw), ""
-    except FileNotFoundError:
-        return Wishes(), ""
-    except OSError as error:
-        return Wishes(), error.strerror or str(error)
-    except (ValueError, msgspec.MsgspecError) as error:
-        return Wishes(), str(error)
-
-
-def decode_wishes(raw: bytes) -> Wishes:
-    """The wishes of a file's content. Raises ValueError, msgspec.MsgspecError."""
-    if len(raw) > MAX_OCTETS:
-        raise ValueError(f"it has more than {MAX_OCTETS} octets")
-    found = msgspec.json.decode(raw, type=Wishes)
-    if found.v != 1:
-        raise ValueError(f"it is of version {found.v}")
-    return found
 
 
 class Maintenance:
@@ -185,6 +124,8 @@ class Maintenance:
 
     async def _save(self) -> str:
         """Writes the wishes down; returns what went wrong, in words."""
+        from fastha.scripts.pool import DaemonPool  # noqa: PLC0415
+
         if self._pool is None:
             self._pool = DaemonPool(1, "wishes")
         data = msgspec.json.format(msgspec.json.encode(self.wishes), indent=2) + b"\n"
@@ -262,6 +203,7 @@ class Maintenance:
         return {"kind": kind, "name": name, "instances": [msgspec.to_builtins(one) for one in found]}
 
     async def _do_drain(self, arguments: dict[str, Any]) -> Any:
+        self._daemon.trials.refuse_meanwhile()
         async with self._daemon.changing:
             kind, name, targets = self.resolve(arguments)
             force = bool(arguments.get("force"))
@@ -356,6 +298,7 @@ class Maintenance:
         return done, stayed
 
     async def _do_undrain(self, arguments: dict[str, Any]) -> Any:
+        self._daemon.trials.refuse_meanwhile()
         async with self._daemon.changing:
             w, manager = self.wishes, self._daemon.manager
             try:
@@ -400,6 +343,7 @@ class Maintenance:
         return kind, name, []
 
     async def _do_switchover(self, arguments: dict[str, Any]) -> Any:
+        self._daemon.trials.refuse_meanwhile()
         async with self._daemon.changing:
             kind, name, targets = self.resolve(arguments)
             if kind == "node":

@@ -39,6 +39,8 @@ def status(daemon: Daemon) -> dict[str, Any]:
         "reloads": daemon.reloads,
         "last_reload": daemon.last_reload,
         "maintenance": daemon.maintenance.words(),
+        "trial": str(daemon.trials.trial.file) if daemon.trials.trial is not None else "",
+        "last_trial": daemon.trials.last,
     }
 
 

@@ -24,6 +24,7 @@ from fastha._core.engine import Engine
 from fastha.net.links import Link, LinkTable
 from fastha.vrrp.planner import down_interval_ns
 from fastha.vrrp.running import Running
+from fastha.vrrp.words import address_text
 
 THERE, UNKNOWN, ABSENT = "there", "unknown", "absent"
 WAIT_S = 0.7
@@ -66,7 +67,7 @@ async def outlook(
             who = running.master or "another router"
             return known(THERE, f"{who} is master, last heard {age / 1e9:.2f} s ago")
         return known(UNKNOWN, "not master here, and no master is heard")
-    return known(*await _neighbours(running, table))
+    return known(*await _neighbours(running, engine, table))
 
 
 def _said(running: Running, statement: Any) -> tuple[str, str]:
@@ -85,18 +86,25 @@ def _said(running: Running, statement: Any) -> tuple[str, str]:
     return ABSENT, f"the other router says that it has no virtual router {conf.vrid} ({family})"
 
 
-async def _neighbours(running: Running, table: LinkTable) -> tuple[str, str]:
-    """What the machines say that may run the other router."""
+def machines(running: Running, engine: Engine) -> list[_IPAddress]:
+    """The addresses of the machines that may run the other routers: the unicast peers, or whom the engine
+    heard."""
+    if running.conf.unicast:
+        return [p.address for p in running.conf.unicast_peers]
+    heard = (address_text(bytes(row["address"])) for row in engine.peers(running.slot))
+    return [ipaddress.ip_address(text) for text in heard if text]
+
+
+async def _neighbours(running: Running, engine: Engine, table: LinkTable) -> tuple[str, str]:
+    """What those machines say."""
     conf = running.conf
     link = running.plan.link if running.plan is not None else None
-    configured = [p.address for p in conf.unicast_peers]
-    heard: list[_IPAddress] = [ipaddress.ip_address(text) for text in running.peers]
-    peers: list[_IPAddress] = configured if conf.unicast else heard
+    peers = machines(running, engine)
     if not peers:
         return UNKNOWN, "no other router of this group was heard since this daemon started"
     if link is None:
         return UNKNOWN, "without an interface nobody can be asked"
-    near = [peer for peer in peers if _on_link(peer, link, table)]
+    near = [peer for peer in peers if on_link(peer, link, table)]
     source = running.plan.source if running.plan is not None else None
     answered = await asyncio.gather(*(answers_at(peer, link, source) for peer in near))
     answers = dict(zip(near, answered, strict=True))
@@ -116,7 +124,8 @@ async def _neighbours(running: Running, table: LinkTable) -> tuple[str, str]:
     return UNKNOWN, f"{words}; no other router was heard since this daemon started"
 
 
-def _on_link(peer: _IPAddress, link: Link, table: LinkTable) -> bool:
+def on_link(peer: _IPAddress, link: Link, table: LinkTable) -> bool:
+    """Whether an address is to be reached without a router."""
     if peer.version == 6 and peer.is_link_local:
         return True
     family = socket.AF_INET if peer.version == 4 else socket.AF_INET6

@@ -14,6 +14,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from . import rtnl
+from .nlmsg import HEADER, attrs
+
+_ADDRESS_ATTRIBUTES = HEADER.size + rtnl.IFADDRMSG.size
+
 BENIGN_ADD = frozenset({errno.EEXIST})
 """Refusals of an addition that mean that the thing is already there."""
 
@@ -80,9 +85,26 @@ class PlanDifference(msgspec.Struct, frozen=True):
 
 
 def difference(running: Sequence[PlanObject], wanted: Sequence[PlanObject]) -> PlanDifference:
-    """What to remove and add so that ``running`` becomes ``wanted``; what is equal in both is not touched."""
+    """What to remove and add so that ``running`` becomes ``wanted``; what is equal in both is not touched.
+
+    An address that only has another life time is not touched either: its next renewal sets that.
+    """
     have = {o.key: o for o in running}
     want = {o.key: o for o in wanted}
-    gone = [o for o in in_order(running) if o.key not in want or want[o.key].add != o.add]
-    new = [o for o in in_order(wanted) if o.key not in have or have[o.key].add != o.add]
+    gone = [o for o in in_order(running) if o.key not in want or not _alike(want[o.key], o)]
+    new = [o for o in in_order(wanted) if o.key not in have or not _alike(have[o.key], o)]
     return PlanDifference(remove=gone[::-1], add=new)
+
+
+def _alike(one: PlanObject, other: PlanObject) -> bool:
+    """Whether one stands for the other without a removal between."""
+    if one.add == other.add:
+        return True
+    if one.kind is not ObjectKind.ADDRESS or other.kind is not ObjectKind.ADDRESS:
+        return False
+    parts = []
+    for thing in (one, other):
+        found = attrs(thing.add, _ADDRESS_ATTRIBUTES)
+        found.pop(rtnl.IFA_CACHEINFO, None)
+        parts.append((thing.add[HEADER.size : _ADDRESS_ATTRIBUTES], found))
+    return parts[0] == parts[1]

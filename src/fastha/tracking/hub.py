@@ -123,6 +123,11 @@ class TrackingHub:
         """The instances that track something."""
         return self._users.get((kind, name), ())
 
+    def contribution(self, entry: Entry) -> tuple[Contribution, str]:
+        """What an entry does now, and the words for it."""
+        contribution, words, _ = self._contribution(entry)
+        return contribution, words
+
     def configure(self, plan: TrackingPlan) -> None:
         """Follows exactly what `plan` says; the first time everything starts, later only what differs.
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -57,15 +57,15 @@ _PLANNED = Fault.NO_SOURCE | Fault.CONFIG
 """Faults that planning sets and clears."""
 
 
-_FROM_PEERS = frozenset(
-    (EventKind.STATE, EventKind.NEW_MASTER, EventKind.OVERLAP_BEGIN, EventKind.LOWER_PRIO)
-)
-"""Events whose address is that of another router of the group."""
-
-
 def _digest(spec: VrrpSpec) -> bytes:
     """Enough of what the engine is told to see whether it is anything new."""
     return hashlib.blake2b(msgspec.msgpack.encode(spec), digest_size=16).digest()
+
+
+def _lost(old: Iterable[PlanObject], new: Iterable[PlanObject]) -> tuple[str, ...]:
+    """The addresses that were there and are nowhere then, in words."""
+    kept = {o.address for o in new if o.kind is ObjectKind.ADDRESS}
+    return tuple(o.text for o in old if o.kind is ObjectKind.ADDRESS and o.address not in kept)
 
 
 class Manager:
@@ -256,6 +256,7 @@ class Manager:
             state=running.shown_state,
             added=tuple(o.text for o in change.add),
             removed=() if anew else tuple(o.text for o in change.remove),
+            lost=() if anew else _lost(running.plan.objects, plan.objects),
             troubles=tuple(t for t in troubles if not t.fault & running.told),
             devices=anew,
         )
@@ -537,10 +538,6 @@ class Manager:
         """Takes in one engine event."""
         kind = event.kind
         running = self._by_slot.get(event.slot)
-        if running is not None and kind in _FROM_PEERS:
-            peer = words.address_text(event.address)
-            if peer and (running.plan is None or peer != str(running.plan.source)):
-                running.peers[peer] = event.at
         told = words.engine_note(event)
         if told is not None:
             self._on_note(told)

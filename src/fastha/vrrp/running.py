@@ -37,7 +37,6 @@ class Running:
         "drained",
         "held",
         "master",
-        "peers",
         "pending",
         "plan",
         "reasons",
@@ -65,8 +64,6 @@ class Running:
         """Kept away by the operator (state MAINT)."""
         self.held = False
         """Does not preempt, whatever is configured: after a switchover, until it is master again."""
-        self.peers: dict[str, int] = {}
-        """Other routers that were heard of while they were master, and when (CLOCK_MONOTONIC, ns)."""
         self.state = "INIT"
         self.since_ns = time.monotonic_ns()
         self.since_wall_ns = time.time_ns()

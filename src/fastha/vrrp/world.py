@@ -90,6 +90,8 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses, routes and rules that would be set, as an operator writes them."""
     removed: tuple[str, ...] = ()
     """Those that would go."""
+    lost: tuple[str, ...] = ()
+    """Addresses that would be nowhere then."""
     troubles: tuple[Trouble, ...] = ()
     """Faults that it would be in and is not in now."""
     devices: tuple[str, ...] = ()
