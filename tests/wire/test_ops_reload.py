@@ -1,0 +1,87 @@
+"""A reload of a thousand instances that changes one: no advert of the other 999 is missed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+
+import pytest
+from vrrp_bed import needs_root
+
+from fastha.lab import Capture, FasthaDaemon, Lab, wait_for
+from fastha.lab.confs import config, instance
+
+pytestmark = [pytest.mark.wire, needs_root]
+LINKS, EACH = 4, 250
+ADVERT_S = 0.5
+
+
+def text(priority: int, changed: dict[str, int]) -> str:
+    """A thousand instances on four links; `changed`: other priorities by name."""
+    return config(
+        *(
+            instance(
+                f"I{link}_{vrid}",
+                vrid=vrid,
+                interface=f"eth{link}",
+                priority=changed.get(f"I{link}_{vrid}", priority),
+                advert=ADVERT_S,
+                addresses=[f"10.{link}.{vrid}.100/32"],
+            )
+            for link in range(LINKS)
+            for vrid in range(1, EACH + 1)
+        ),
+        globals_=("vrrp_garp_master_repeat 1", "vrrp_garp_master_delay 0"),
+    )
+
+
+def test_a_reload_of_a_thousand_instances_misses_no_advert() -> None:
+    with Lab("thousand") as lab:
+        for link in range(LINKS):
+            lab.segment(f"s{link}")
+        nodes = [
+            lab.node(f"r{n}", **{f"s{link}": f"198.51.{100 + link}.{n}/24" for link in range(LINKS)})
+            for n in (1, 2)
+        ]
+        one, two = (FasthaDaemon(node, text(200 // n, {})) for n, node in enumerate(nodes, 1))
+
+        def states(daemon: FasthaDaemon) -> dict[str, int]:
+            found: dict[str, int] = daemon.show("status")["states"]
+            return found
+
+        for daemon in (one, two):
+            daemon.start(timeout=30)
+        wait_for("all are master", lambda: states(one) == {"MASTER": LINKS * EACH}, timeout=30, every=0.2)
+        wait_for("all are backup", lambda: states(two) == {"BACKUP": LINKS * EACH}, timeout=30, every=0.2)
+        before = [daemon.show("status")["transitions"] for daemon in (one, two)]
+
+        captures = [Capture(lab, f"s{link}", only=["r1"]) for link in range(LINKS)]
+        changed: dict[str, int] = {}
+        for number, name in enumerate(("I0_17", "I3_250", "I2_1"), 1):
+            changed[name] = 200 + number
+            one.reload(text(200, changed))
+            wait_for("the reload", lambda n=number: one.show("status")["reloads"] == n, timeout=30, every=0.1)
+        seen = len(captures[0].adverts("r1"))
+        captures[0].wait("one more round", lambda: len(captures[0].adverts("r1")) > seen + 2 * EACH)
+        for capture in captures:
+            capture.stop()
+
+        priorities: dict[str, set[int]] = {}
+        for link, capture in enumerate(captures):
+            assert capture.dropped == 0
+            times: dict[int, list[int]] = defaultdict(list)
+            for frame in capture.adverts("r1"):
+                assert frame.advert is not None
+                times[frame.advert.vrid].append(frame.at_ns)
+                priorities.setdefault(f"I{link}_{frame.advert.vrid}", set()).add(frame.advert.priority)
+            assert sorted(times) == list(range(1, EACH + 1))
+            begin = min(at[0] for at in times.values())
+            end = max(at[-1] for at in times.values())
+            for vrid, at in times.items():
+                whole = [begin, *at, end]
+                longest = max(b - a for a, b in pairwise(whole))
+                assert longest < 1.9 * ADVERT_S * 1e9, f"I{link}_{vrid} was silent for {longest / 1e6:.0f} ms"
+        for name, heard in priorities.items():
+            assert heard == ({200, changed[name]} if name in changed else {200}), name
+        assert [daemon.show("status")["transitions"] for daemon in (one, two)] == before
+        assert states(one) == {"MASTER": LINKS * EACH} and states(two) == {"BACKUP": LINKS * EACH}
