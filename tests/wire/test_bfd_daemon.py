@@ -147,8 +147,6 @@ def _bed() -> Iterator[Bed]:
                 BfdSession(
                     f"10.0.{n}.1", f"10.0.{n}.2", INTERVAL_US, name=f"auth-{kind}", lines=(_keys(kind),)
                 )
-                    f"10.0.{n}.1", f"10.0.{n}.2", INTERVAL_US, name=f"auth-{kind}", lines=(_keys(kind),)
-                )
                 for n, kind in enumerate(TYPES, 1)
             ),
         ]
