@@ -12,6 +12,8 @@ import msgspec
 from .ask import answer, answers, json_option, print_json, socket_option
 from .show_bfd import bfd
 from .show_servers import servers
+from .show_tracked import COMMANDS as TRACKED
+from .since import DURATION
 
 
 @click.group(name="show", invoke_without_command=True)
@@ -84,16 +86,26 @@ def instance(name: str, control_socket: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("name", required=False)
-@click.option("-n", "--last", "limit", default=50, show_default=True, help="How many.")
+@click.option("-n", "--last", "limit", type=int, help="How many; 50 unless --since is given.")
+@click.option("--since", type=DURATION, help="All of this long, from before a restart too: 90s, 10m, 2h, 1d.")
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with every event as it happens.")
 @socket_option
 @json_option
-def events(name: str | None, limit: int, following: bool, control_socket: Path, as_json: bool) -> None:
+def events(
+    name: str | None,
+    limit: int | None,
+    since: float | None,
+    following: bool,
+    control_socket: Path,
+    as_json: bool,
+) -> None:
     """Transitions with their cause and timeline (microseconds from the deadline), and what else happened.
 
     With --follow --json: the event stream, one JSON object a line.
     """
-    arguments: dict[str, Any] = {"limit": limit}
+    arguments: dict[str, Any] = {"limit": limit if limit is not None else 50 if since is None else 0}
+    if since is not None:
+        arguments["since_s"] = since
     if name is not None:
         arguments["instance"] = name
     if following:
@@ -113,8 +125,7 @@ def _event(e: dict[str, Any]) -> str:
     """An event for people."""
     if e["event"] == "lost":
         return f"{e['number']} events were lost: this reader is too slow"
-    offset = time.time() - time.monotonic()
-    when = _clock(e["monotonic_ns"] / 1e9 + offset)
+    when = _clock(e["wall_ns"] / 1e9)
     if e["event"] == "note":
         return f"{when}  {e['level']:8} {e['text']}"
     who = e["instance"] if e["event"] == "transition" else f"BFD {e['session']}"
@@ -147,6 +158,8 @@ def counters(control_socket: Path, as_json: bool) -> None:
 
 command.add_command(servers)
 command.add_command(bfd)
+for _more in TRACKED:
+    command.add_command(_more)
 
 
 @command.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import show
 from .control import ControlError
+from .seeing import Seeing
 
 if TYPE_CHECKING:
     from fastha.lvs.manager import LvsManager
@@ -25,8 +26,7 @@ class Commands:
         add("status", self._status, reads=True)
         add("instances", self._instances, reads=True)
         add("instance", self._instance, reads=True)
-        add("events", self._events, reads=True)
-        add("follow", self._follow, reads=True)
+        Seeing(self._daemon).register(add)
         add("counters", self._counters, reads=True)
         add("reload", self._reload, reads=False)
         add("announce", self._announce, reads=False)
@@ -43,16 +43,6 @@ class Commands:
 
     async def _instance(self, arguments: dict[str, Any]) -> Any:
         return show.instance_in_full(self._daemon, self._named(arguments))
-
-    async def _events(self, arguments: dict[str, Any]) -> Any:
-        name = arguments.get("instance")
-        limit = int(arguments.get("limit", 100))
-        chosen = [e for e in self._daemon.history if name is None or e.instance == name]
-        return [show.event(e) for e in chosen[len(chosen) - limit if limit < len(chosen) else 0 :]]
-
-    async def _follow(self, arguments: dict[str, Any]) -> Any:
-        """The last `limit` events, then every one as it happens, until the asker goes away."""
-        return self._daemon.stream.subscribe(await self._events({"limit": 0} | arguments))
 
     async def _counters(self, _arguments: dict[str, Any]) -> Any:
         return show.counters(self._daemon)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -26,7 +27,7 @@ from fastha.tracking.plan import tracking_plan
 from fastha.tracking.spec import Kind as TrackKind
 from fastha.tracking.spec import TrackingPlan
 from fastha.vrrp.manager import Manager
-from fastha.vrrp.records import Note, Transition
+from fastha.vrrp.records import Level, Note, Transition
 
 from .log import Log
 
@@ -64,6 +65,8 @@ class Hooks:
         self._manager = manager
         self._log = log
         umask = config.globals_.umask
+        self.on_note: Callable[[Note], None] = lambda _note: None
+        """Told of what moved an instance, before the instance is."""
         self.runner = Runner(
             asyncio.get_running_loop(),
             notice=self._say,
@@ -119,6 +122,18 @@ class Hooks:
         if before not in (None, standing.effective) and not standing.tell_priority:
             # it moved with a fault that ended: keepalived tells of the fault only
             self._silent_priorities[standing.name] = standing.effective
+        # told first, so that the cause stands before what it leads to
+        if standing.cause and standing.cause != "configuration":
+            self.on_note(
+                Note(
+                    kind="tracking",
+                    level=Level.INFO,
+                    text=f"({standing.name}) {standing.cause}",
+                    instance=standing.name,
+                    monotonic_ns=time.monotonic_ns(),
+                    number=standing.effective,
+                )
+            )
         if standing.faults:
             cause = "; ".join(standing.faults)
             for name in self._fellows(standing.name):
@@ -127,8 +142,6 @@ class Hooks:
                     self._log("notice", f"({name}) Entering FAULT STATE: {cause}")
                     self._publish(msgspec.structs.replace(waited, cause=cause))
         self._tell(standing.name)
-        if standing.cause and standing.cause != "configuration":
-            self._log("info", f"({standing.name}) {standing.cause}")
 
     def _tell(self, name: str) -> None:
         try:

@@ -46,6 +46,7 @@ from .options import (
     Options,
 )
 from .pidfile import AlreadyRunningError, PidFile
+from .splitbrain import SplitBrains
 from .stream import Stream
 from .systemd import Notifier
 from .trials import Trials
@@ -96,6 +97,7 @@ class Daemon:
         self.balance: Balance | None = None
         self.sessions: Sessions | None = None
         self.recorder = TransitionRecorder()
+        self.split_brains = SplitBrains(self.note)
         self._dumps: Dumps | None = None
         self._outlets: Outlets | None = None
 
@@ -196,6 +198,7 @@ class Daemon:
             from .hooks import Hooks  # noqa: PLC0415
 
             self.hooks = Hooks(configuration, self.manager, self.log)
+            self.hooks.on_note = self.note
 
     def _make_sessions(self, configuration: Config) -> None:
         """BFD, loaded when there is anything of it."""
@@ -302,6 +305,7 @@ class Daemon:
             self.log("notice", f"({transition.instance}) {text}: {transition.cause}")
         if self.hooks is not None:
             self.hooks.transition(transition)
+        self.split_brains.transition(transition)
         if transition.new == "MASTER":
             self.maintenance.became_master(transition.instance)
         if self.balance is not None:
@@ -315,12 +319,11 @@ class Daemon:
         """A BFD session changed: history and event stream."""
         self.history.append(change)
         self._publish(change)
-        if self._outlets is not None:
-            self._outlets.session(change)
+        self._remember(change)
 
     def _publish(self, what: Transition | Note | SessionChange) -> None:
         if self.stream.watched:
-            self.stream.publish(show.event(what))
+            self.stream.publish(show.event(what, self))
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Keeps a task of its own from being forgotten while it runs."""
@@ -335,6 +338,8 @@ class Daemon:
         self.log(note.level.value, note.text, key=f"{note.kind} {note.instance}")
         if self.hooks is not None:
             self.hooks.note(note)
+        self._remember(note)
+        self.split_brains.note(note)
         if note.kind == "new_master" and self.sessions is not None:
             self.sessions.follow()
 
@@ -365,6 +370,11 @@ class Daemon:
     def _snapshot(self) -> DaemonSnapshot:
         return self.dumps.snapshot()
 
+    @property
+    def outlets(self) -> Outlets | None:
+        """History and metrics; None before they were made."""
+        return self._outlets
+
     def _make_outlets(self, configuration: Config) -> None:
         """History and metrics. Made once everything runs, for a long history takes a moment to read."""
         from .outlets import Outlets, history_path  # noqa: PLC0415
@@ -376,15 +386,11 @@ class Daemon:
         self._outlets.configure(g, history_path(g, self.state_directory))
         if first:
             for what in self.history:
-                if isinstance(what, Transition):
-                    self._remember(what)
-                elif not isinstance(what, Note):
-                    self._outlets.session(what)
+                self._remember(what)
 
-    def _remember(self, transition: Transition) -> None:
+    def _remember(self, what: Transition | Note | SessionChange) -> None:
         if self._outlets is not None:
-            group = next((s.name for s in self.config.sync_groups if transition.instance in s.members), "")
-            self._outlets.transition(transition, self.manager.by_name(transition.instance), group)
+            self._outlets.remember(what, self)
 
     async def _reload_by_signal(self) -> None:
         with contextlib.suppress(ControlError):

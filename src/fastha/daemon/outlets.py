@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from fastha.config.model import Globals
 from fastha.scripts.pool import DaemonPool
-from fastha.telemetry.history import DEFAULT_PATH, History, HistoryMark, HistoryRecord
+from fastha.telemetry.history import DEFAULT_PATH, History
 from fastha.telemetry.snapshot import DaemonSnapshot
-from fastha.vrrp.records import Transition
-from fastha.vrrp.running import Running
+from fastha.vrrp.records import Note, Transition
+
+from .chronicle import Sieve, record_of
 
 if TYPE_CHECKING:
     from fastha.bfd.records import SessionChange
+
+    from .main import Daemon
 
 FILE_EVERY_S = 15.0
 _RETRY_S = 10.0
@@ -46,6 +49,7 @@ class Outlets:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server_task: asyncio.Task[None] | None = None
         self._file_task: asyncio.Task[None] | None = None
+        self._sieve = Sieve()
 
     def configure(self, g: Globals, path: Path | None) -> None:
         """Opens what is wanted and closes what is not."""
@@ -66,50 +70,10 @@ class Outlets:
                 self._file_task.cancel()
             self._file_task = self._spawn(self._write(g.metrics_file)) if g.metrics_file else None
 
-    def transition(self, t: Transition, running: Running | None, group: str) -> None:
-        """Writes a transition down."""
-        if self.history is None:
-            return
-        conf = running.conf if running is not None else None
-        self.history.append(
-            HistoryRecord(
-                wall_ns=t.wall_ns,
-                monotonic_ns=t.monotonic_ns,
-                kind="INSTANCE",
-                name=t.instance,
-                state=t.new,
-                previous=t.old,
-                priority=t.priority,
-                cause=t.cause,
-                timeline=tuple(HistoryMark(mark.step, round(mark.at_us)) for mark in t.marks),
-                interface=(conf.interface or "") if conf is not None else "",
-                vrid=conf.vrid if conf is not None else 0,
-                group=group,
-            )
-        )
-
-    def session(self, change: SessionChange) -> None:
-        """Writes a BFD session's change of state down."""
-        if self.history is None:
-            return
-        self.history.append(
-            HistoryRecord(
-                wall_ns=change.wall_ns,
-                monotonic_ns=change.monotonic_ns,
-                kind="BFD",
-                name=change.session,
-                state=change.word,
-                previous=change.old_word,
-                cause=change.cause,
-                timeline=tuple(HistoryMark(mark.step, round(mark.at_us)) for mark in change.marks),
-                interface=change.interface,
-                details={
-                    "peer": change.peer,
-                    "local_diagnostic": change.local_diag,
-                    "remote_diagnostic": change.remote_diag,
-                },
-            )
-        )
+    def remember(self, what: Transition | Note | SessionChange, daemon: Daemon) -> None:
+        """Writes down what happened; a note not, if its kind has been written down often of late."""
+        if self.history is not None and (not isinstance(what, Note) or self._sieve.passes(what)):
+            self.history.append(record_of(what, daemon))
 
     async def close(self) -> None:
         """Writes what is not written yet, and stops."""

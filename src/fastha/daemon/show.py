@@ -7,18 +7,16 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from fastha import __version__
 from fastha._core.events import fault_words
 from fastha.config.diff import compare
 from fastha.config.model import Config
 from fastha.vrrp.planner import down_interval_ns, lifetime_s, skew_ns
-from fastha.vrrp.records import Note, Transition
 from fastha.vrrp.running import Running
 
 if TYPE_CHECKING:
     from fastha.bfd.records import SessionChange
+    from fastha.vrrp.records import Note, Transition
 
     from .main import Daemon
 
@@ -96,14 +94,13 @@ def instance_in_full(daemon: Daemon, running: Running) -> dict[str, Any]:
     }
 
 
-def event(what: Transition | Note | SessionChange) -> dict[str, Any]:
-    """A transition, a note, or a BFD session's change of state."""
-    raw: dict[str, Any] = msgspec.to_builtins(what)
-    if isinstance(what, Transition):
-        raw["event"] = "transition"
-    else:
-        raw["event"] = "note" if isinstance(what, Note) else "bfd"
-    return raw
+def event(what: Transition | Note | SessionChange, daemon: Daemon) -> dict[str, Any]:
+    """Something that happened, as the event stream has it."""
+    from fastha.telemetry.records_json import event_of  # noqa: PLC0415
+
+    from .chronicle import record_of  # noqa: PLC0415
+
+    return event_of(record_of(what, daemon), os.uname().nodename)
 
 
 def counters(daemon: Daemon) -> dict[str, Any]:

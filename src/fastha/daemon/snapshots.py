@@ -236,7 +236,7 @@ def _instance(
 ) -> InstanceSnapshot:
     conf, live = running.conf, engine.status(running.slot)
     plan, notify, garp = running.plan, conf.notify, conf.garp
-    state = _state(running.shown_state)
+    state = state_code(running.shown_state)
     learned = int(live["learned_interval_ns"])
     group = next((g.name for g in config.sync_groups if conf.name in g.members), "")
     standing = None
@@ -350,17 +350,18 @@ def _stats(counters: Mapping[str, int], rejects: Mapping[str, int]) -> InstanceS
     )
 
 
-def _group(group: SyncGroup, states: Mapping[str, StateCode], hooks: InstanceHooks) -> GroupSnapshot:
+def group_state(group: SyncGroup, states: Mapping[str, StateCode]) -> StateCode:
     """A group is master when all its members are, and in fault when one is."""
     seen = {states.get(member, StateCode.INIT) for member in group.members}
-    state = StateCode.BACKUP
     if StateCode.FAULT in seen:
-        state = StateCode.FAULT
-    elif len(seen) == 1:
-        state = next(iter(seen))
+        return StateCode.FAULT
+    return next(iter(seen)) if len(seen) == 1 else StateCode.BACKUP
+
+
+def _group(group: SyncGroup, states: Mapping[str, StateCode], hooks: InstanceHooks) -> GroupSnapshot:
     return GroupSnapshot(
         name=group.name,
-        state=state,
+        state=group_state(group, states),
         members=group.members,
         smtp_alert=group.smtp_alert,
         tracking_weight=group.tracking_weight,
@@ -449,6 +450,6 @@ def _words(program: Program | None) -> tuple[str, ...]:
     return () if program is None else program.resolved
 
 
-def _state(shown: str) -> StateCode:
+def state_code(shown: str) -> StateCode:
     """HANDOVER is a master that waits for its successor, without its addresses."""
     return StateCode.BACKUP if shown == "HANDOVER" else StateCode[shown]

@@ -114,6 +114,25 @@ class History:
         found = [r for r in self._records if (name is None or r.name == name) and r.wall_ns >= since_ns]
         return found if limit is None else found[-limit:]
 
+    async def since(self, since_ns: int) -> list[HistoryRecord]:
+        """Records from a time on (CLOCK_REALTIME), from the file too when memory does not reach back so
+        far."""
+        held = list(self._records)
+        if len(held) < self._limit or held[0].wall_ns < since_ns:
+            return [record for record in held if record.wall_ns >= since_ns]
+        loop = asyncio.get_running_loop()
+        earlier = await loop.run_in_executor(self._executor, self._from_file, since_ns, held[0])
+        return [*earlier, *held]
+
+    def _from_file(self, since_ns: int, until: HistoryRecord) -> list[HistoryRecord]:
+        found = []
+        for record in read_records(self.path.read_bytes() if self.path.exists() else b""):
+            if record == until:
+                break
+            if record.wall_ns >= since_ns:
+                found.append(record)
+        return found
+
     async def close(self) -> None:
         """Writes what is not written yet."""
         if self._task is not None:

@@ -53,6 +53,20 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return not self.faults and not self.pending
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tracked thing does to one instance now, and the words for it."""
+
+    kind: Kind
+    name: str
+    weight: int
+    reverse: bool
+    delta: int
+    fault: bool
+    words: str
+    waiting: bool
+    """Its first result is awaited."""
+
+
 class _Switch(msgspec.Struct):
     """Something up or down that another room follows."""
 
@@ -118,6 +132,29 @@ class TrackingHub:
     def standing(self, instance: str) -> Standing:
         """What tracking says of an instance now. Raises KeyError for one that is not in the plan."""
         return self._standings[instance]
+
+    def parts(self, instance: str) -> tuple[Part, ...]:
+        """Everything that an instance tracks, and what it adds now; empty for one that is not in the plan."""
+        target = self._targets.get(instance)
+        found = []
+        for entry in target.entries if target is not None else ():
+            contribution, words, waiting = self._contribution(entry)
+            delta = contribution.delta
+            if contribution.fault and entry.kind is Kind.FILE:
+                delta = self._file_deltas.get((instance, entry), 0)
+            found.append(
+                Part(
+                    kind=entry.kind,
+                    name=entry.name,
+                    weight=entry.weight,
+                    reverse=entry.reverse,
+                    delta=delta,
+                    fault=contribution.fault,
+                    words=words,
+                    waiting=waiting,
+                )
+            )
+        return tuple(found)
 
     def used_by(self, kind: Kind, name: str) -> tuple[str, ...]:
         """The instances that track something."""

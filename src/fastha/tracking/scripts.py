@@ -15,6 +15,7 @@ import errno
 import functools
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -26,6 +27,9 @@ from fastha.tracking.spec import ScriptSpec
 
 #: Upper bounds in seconds of the histogram of run times.
 DURATION_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+RECENT = 10
+"""Runs of a script that are remembered one by one."""
 
 
 class ScriptStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +82,8 @@ class ScriptTracker:
         self._overrunning = False
         self._runs = self._failures = self._timeouts = self._overruns = 0
         self._last: Outcome | None = None
+        self.recent: deque[Outcome] = deque(maxlen=RECENT)
+        """The last runs, oldest first, without their output but for its last line."""
         self._durations = [0] * (len(DURATION_BOUNDS) + 1)
         self._duration_sum = 0.0
         self._stopped = False
@@ -216,6 +222,7 @@ class ScriptTracker:
         same = self._last is not None and self._last.ok == outcome.ok
         self._streak = self._streak + 1 if same else 1
         self._last = outcome
+        self.recent.append(msgspec.structs.replace(outcome, output=b""))
         self._log_code(outcome)
         if self._counter.record(outcome.ok):
             if outcome.ok:

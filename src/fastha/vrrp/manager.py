@@ -35,6 +35,7 @@ from fastha.net.sysctl import SysctlError, SysctlKeeper, ipv4
 from fastha.net.vmac import DeviceError, DeviceManager, DeviceSpec
 
 from . import words
+from .causes import fault_cause
 from .planner import Device, Plan, devices_of, plan_instance
 from .records import Level, Mark, Note, Transition
 from .running import Identity, Running, identity
@@ -109,6 +110,7 @@ class Manager:
         wish."""
         self._held = True
         self._routes_watched = False
+        self._links_down: set[int] = set()
         self._stopped = asyncio.Event()
 
     # ---------------------------------------------------------------- looking
@@ -543,7 +545,9 @@ class Manager:
             self._on_note(told)
             if kind == EventKind.RESYNC:
                 self._resync()
-        elif running is None or kind == EventKind.LINK:
+        elif kind == EventKind.LINK:
+            self._link(event.slot, bool(event.arg[0]), event.at)
+        elif running is None:
             return
         elif kind == EventKind.STATE:
             self._state(running, event)
@@ -559,6 +563,27 @@ class Manager:
             if note is not None:
                 self._on_note(note)
 
+    def _link(self, ifindex: int, up: bool, at: int) -> None:
+        """A link that instances depend on went down, or came up again."""
+        link = self.table.by_index(ifindex)
+        name = link.name if link is not None else f"interface {ifindex}"
+        if up == (ifindex not in self._links_down):
+            return
+        if up:
+            self._links_down.discard(ifindex)
+        elif any(name in self._interfaces(running) for running in self.instances.values()):
+            self._links_down.add(ifindex)
+        else:
+            return
+        text = f"Netlink reports {name} {'up' if up else 'down'}"
+        self._on_note(
+            Note(kind="link", level=Level.NOTICE, text=text, monotonic_ns=at, number=int(up), peer=name)
+        )
+
+    def _is_up(self, name: str) -> bool:
+        link = self.table.by_name(name)
+        return link is not None and link.up and link.ifindex not in self._links_down
+
     def _resync(self) -> None:
         """Events were lost: read the states instead."""
         for running in self.instances.values():
@@ -572,6 +597,8 @@ class Manager:
         offset = time.time_ns() - time.monotonic_ns()
         running.since_wall_ns = event.at + offset
         running.cause = words.cause_text(event)
+        if CAUSES[event.arg[2]] == "fault":
+            running.cause = fault_cause(running.conf, event.arg[3], self._is_up)
         if new == "FAULT" and event.arg[3] & int(_TRACKED):
             reasons = running.tracking
             if event.arg[3] & int(Fault.BFD):
@@ -594,6 +621,7 @@ class Manager:
             priority=event.v[5],
             faults=event.arg[3],
             peer=words.address_text(event.address),
+            peer_priority=self._priority_of(running, event.address),
             marks=words.start_marks(event),
             deleted=running.deleted,
         )
@@ -605,6 +633,11 @@ class Manager:
             asyncio.get_running_loop().call_later(0.05, self._flush, running)
         else:
             self._on_transition(transition)
+
+    def _priority_of(self, running: Running, address: bytes) -> int:
+        """What a router advertised last, as far as it was heard."""
+        heard = (peer for peer in self.engine.peers(running.slot) if peer["address"] == address)
+        return next((int(peer["priority"]) for peer in heard), 0)
 
     def _timeline(self, running: Running, event: Event) -> None:
         if running.pending is not None:

@@ -43,6 +43,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     faults: int = 0
     peer: str = ""
+    peer_priority: int = 0
+    """What the peer advertised last; 0 when it said goodbye or was never heard."""
     marks: tuple[Mark, ...] = ()
     deleted: bool = False
     """The instance leaves because its configuration is gone, not because the daemon stops."""

@@ -159,7 +159,10 @@ static void claim(fh_engine *e, const fh_sock *s, int family, const fh_addr *add
                 continue;
             if (memcmp(ei->conf->frames + a->offset + 6, mac, 6) == 0)
                 return; /* our own virtual MAC, from the peer that shares it: the election settles that */
-            fh_count(&ei->stat[FH_STAT_FOREIGN_CLAIMS], 1);
+            /* The old master answers our first announcements if they find it before it has let go. Neighbours
+             * that heard it must be told again; nobody else need know. */
+            bool late_answer = now - inst->decided < FH_NS_PER_SEC / 2;
+            if (!late_answer) fh_count(&ei->stat[FH_STAT_FOREIGN_CLAIMS], 1);
             if (ei->claim_told != 0 && now - ei->claim_told < FH_NS_PER_SEC) return;
             ei->claim_told = now;
             fh_event event = {.at = now,
@@ -167,7 +170,7 @@ static void claim(fh_engine *e, const fh_sock *s, int family, const fh_addr *add
                               .inst = inst->slot,
                               .arg = {fh_get32(mac), fh_get16(mac + 4), (uint32_t)family},
                               .addr = *addr};
-            fh_engine_tell(e, &event);
+            if (!late_answer) fh_engine_tell(e, &event);
             fh_engine_io.announce(e, inst, 1);
             return;
         }

@@ -1,0 +1,146 @@
+"""`fastha why` on a pair of routers: what is now, and the causal story, merged from both."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vrrp_bed import Bed, bed, needs_root
+
+from fastha.lab import wait_for
+from fastha.lab.confs import block, config, instance
+from fastha.lab.daemons import FasthaDaemon
+
+pytestmark = [pytest.mark.wire, needs_root]
+
+FASTHA = str(Path(sys.executable).with_name("fastha"))
+
+
+def fastha(daemon: FasthaDaemon, *words: str, stdin: bytes | None = None) -> str:
+    """A command of the daemon's operator; its output."""
+    done = subprocess.run(
+        [FASTHA, *words, "--control-socket", str(daemon.control_socket)],
+        input=stdin, capture_output=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def why(daemon: FasthaDaemon, what: str, *words: str, stdin: bytes | None = None) -> Any:
+    """`fastha why --json`, decoded."""
+    return json.loads(fastha(daemon, "why", what, "--json", *words, stdin=stdin))
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory whose scripts are secure."""
+    with tempfile.TemporaryDirectory(prefix="fhsee", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def pair(test_bed: Bed, place: Path) -> tuple[FasthaDaemon, FasthaDaemon]:
+    check = place / "chk.sh"
+    check.write_text(f"#!/bin/sh\n[ -e {place}/bad ] || exit 0\necho connection refused >&2\nexit 1\n")
+    check.chmod(0o755)
+    script = block(
+        "vrrp_script chk_nginx", [f'script "{check}"', "interval 0.3", "weight -60", "fall 2", "user root"]
+    )
+    track = block("track_script", ["chk_nginx"])
+    address = ["198.51.100.50/24"]
+    one = test_bed.daemon(
+        1,
+        "fastha",
+        config(script, instance("VI_1", vrid=51, priority=150, addresses=address, lines=[track])),
+    )
+    two = test_bed.daemon(2, "fastha", config(instance("VI_1", vrid=51, priority=100, addresses=address)))
+    assert isinstance(one, FasthaDaemon)
+    assert isinstance(two, FasthaDaemon)
+    test_bed.wait_master(1, "198.51.100.50")
+    return one, two
+
+
+def test_why_it_is_master_and_how_it_came_to_that(place: Path) -> None:
+    with bed("seewhy") as test_bed:
+        one, two = pair(test_bed, place)
+
+        now = why(one, "VI_1")["now"][0]
+        assert now["state"] == "MASTER"
+        assert now["priority"]["base"] == now["priority"]["effective"] == 150
+        (part,) = now["priority"]["parts"]
+        assert (part["name"], part["weight"], part["adds"]) == ("chk_nginx", -60, 0)
+        assert any("advert" in timer["timer"] and timer["in_s"] < 0.2 for timer in now["timers"])
+        # by its address, too
+        assert why(one, "198.51.100.50/24")["now"][0]["instance"] == "VI_1"
+
+        def heard() -> bool:
+            backup = why(two, "VI_1")["now"][0]
+            return backup["state"] == "BACKUP" and bool(backup["peers"])
+
+        wait_for("the backup hears the master", heard)
+        backup = why(two, "VI_1")["now"][0]
+        (peer,) = backup["peers"]
+        assert (peer["address"], peer["priority"], peer["wins"]) == ("198.51.100.1", 150, True)
+        assert peer["interval_s"] == 0.1
+        assert "priority 150 > 100" in backup["verdict"]
+        (timer,) = backup["timers"]
+        assert "declared dead" in timer["timer"]
+        assert 0 < timer["in_s"] < 0.4
+
+        (place / "bad").touch()
+        test_bed.wait_master(2, "198.51.100.50")
+        wait_for("both wrote it down", lambda: "preempted" in fastha(one, "why", "VI_1"))
+
+        # one router alone tells the whole chain
+        alone = why(one, "VI_1")
+        moved = alone["now"][0]
+        assert moved["state"] == "BACKUP"
+        assert moved["priority"]["effective"] == 90
+        assert moved["priority"]["parts"][0]["adds"] == -60
+        assert "connection refused" in moved["priority"]["parts"][0]["why"]
+        headline = alone["story"][-1]["headlines"][-1]
+        chain = [
+            "script chk_nginx failed twice: exit 1, 'connection refused'",
+            "priority 150→90",
+            "198.51.100.2 with priority 100 preempted",
+        ]
+        assert " → ".join(chain) in headline
+
+        # and both together, with the other's clock put right
+        events = fastha(two, "show", "events", "--since", "1h", "--json")
+        shifted = json.loads(events)
+        for event in shifted:
+            event["wall_ns"] += 7_000_000_000
+            event["node"] = "r2"
+        merged = why(one, "VI_1", "--peer", "-", stdin=json.dumps(shifted).encode())
+        assert merged["clock"]["pairs"] >= 1
+        assert abs(merged["clock"]["offset_s"] + 7) < 0.1
+        story = merged["story"][-1]["headlines"][-1]
+        assert "r2: master" in story
+        assert story.index("chk_nginx") < story.index("r2: master")
+
+        text = fastha(one, "why", "VI_1", "--peer", "-", stdin=json.dumps(shifted).encode())
+        assert "the clock of r2 is 7.0" in text and "ahead" in text
+
+        scripts = json.loads(fastha(one, "show", "scripts", "--json"))
+        assert scripts[0]["state"] == "down"
+        assert scripts[0]["last_output"] == "connection refused\n"
+        assert scripts[0]["last_runs"][-1]["result"] == "exit 1, 'connection refused'"
+
+        # after a restart the story is still there, and without a daemon too
+        one.terminate()
+        gone = subprocess.run(
+            [
+                FASTHA, "why", "VI_1", "--control-socket", str(one.control_socket),
+                "--history", str(one.run_directory / "history.jsonl"),
+            ],
+            capture_output=True, text=True, timeout=20, check=False,
+        )  # fmt: skip
+        assert gone.returncode == 1
+        assert "priority 150→90" in gone.stdout
