@@ -195,11 +195,11 @@ static void perform(fh_node *n, fh_inst *inst, const fh_vrrp_actions *a, const f
                       .v = {now - inst->deadline, inst->deadline}};
         tell(n, inst, now, &e);
     }
-    if (a->bits & FH_VRRP_DO_OVERLAP_BEGIN) {
+    if ((a->bits & FH_VRRP_DO_OVERLAP_BEGIN) && heard != NULL) {
         fh_event e = {.type = FH_EVENT_OVERLAP_BEGIN, .addr = heard->src, .arg = {heard->priority}};
         tell(n, inst, now, &e);
     }
-    if (a->bits & FH_VRRP_DO_TOLD_LOWER) {
+    if ((a->bits & FH_VRRP_DO_TOLD_LOWER) && heard != NULL) {
         fh_event e = {.type = FH_EVENT_LOWER_PRIO, .addr = heard->src, .arg = {heard->priority}};
         tell(n, inst, now, &e);
     }
@@ -213,7 +213,7 @@ static void perform(fh_node *n, fh_inst *inst, const fh_vrrp_actions *a, const f
         if (inst->fsm.state == FH_VRRP_MASTER) /* the winner announces everything once more, both rounds */
             second_round(n, inst, c->announce.second_delay, c->announce.repeat, now);
     }
-    if (a->bits & FH_VRRP_DO_DUPLICATE) {
+    if ((a->bits & FH_VRRP_DO_DUPLICATE) && heard != NULL) {
         fh_event e = {.type = FH_EVENT_DUPLICATE, .addr = heard->src, .arg = {heard->priority}};
         tell(n, inst, now, &e);
     }

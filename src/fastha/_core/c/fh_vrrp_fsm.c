@@ -150,6 +150,7 @@ static void leave(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
     if (v->state == FH_VRRP_HANDOVER) {
         if (graceful) { /* goes on as before, but may end elsewhere */
             v->after_handover = to_fault;
+            v->return_alone = false; /* who was being drained and is now to stop does not come back */
             return;
         }
         a->bits |= FH_VRRP_DO_RELEASE;
@@ -320,8 +321,8 @@ static void relearn(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_
         advert(p, v, a, now);
     } else if (v->state == FH_VRRP_BACKUP) {
         fh_ns from = v->last_heard != 0 ? v->last_heard : now;
-        fh_ns at = from + fh_vrrp_down(p, v->priority, v->active_int);
         if (p->version == 2 || v->last_heard == 0) v->active_int = p->adver_int;
+        fh_ns at = from + fh_vrrp_down(p, v->priority, v->active_int);
         set_timer(v, a, at > now ? at : now);
     }
 }

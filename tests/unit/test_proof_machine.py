@@ -1,0 +1,56 @@
+"""What the fuzzers found in the VRRP machine, kept as cases."""
+
+from __future__ import annotations
+
+from fastha._core.vnode import VirtualNode
+
+S = 1_000_000_000
+DISABLED = 1 << 8
+MAINTENANCE = 1 << 14
+
+
+def master(**options: object) -> VirtualNode:
+    node = VirtualNode()
+    node.add(0, **options)
+    node.advance(node.timer())
+    assert node.state() == "MASTER"
+    node.take()
+    return node
+
+
+def test_a_drain_that_is_under_way_when_the_daemon_stops_does_not_end_as_master() -> None:
+    """A drained master waits for a successor and stays if none comes; told to stop meanwhile, it forgot the
+    second and came back as master, and the stop never ended."""
+    node = master(graceful=True)
+    node.told_faults(0, add=MAINTENANCE)
+    assert node.state() == "HANDOVER"
+    node.stop(0)
+    node.advance(5 * S)
+    assert node.state() == "INIT"
+    assert "stopped" in [name for _, name, _, _ in node.take()]
+
+
+def test_a_drain_that_nobody_answers_still_stays_master() -> None:
+    node = master(graceful=True)
+    node.told_faults(0, add=MAINTENANCE)
+    node.advance(5 * S)
+    assert node.state() == "MASTER"
+
+
+def test_a_backup_of_version_2_that_learns_a_longer_interval_by_reload_waits_by_the_new_one() -> None:
+    """The deadline was reckoned with the old interval before the new one was taken: a backup reloaded to 5 s
+    after its master declared it dead after 3.6 s."""
+    node = VirtualNode()
+    node.add(0, version=2, priority=100, adver_int=S)
+    node.heard(0, 200, interval=S)
+    node.replace(0, version=2, priority=100, adver_int=5 * S)
+    assert node.timer() == node.down(0, 100, 5 * S)
+    node.advance(14 * S)
+    assert node.state() == "BACKUP"
+
+
+def test_a_backup_that_heard_nobody_waits_by_the_interval_of_the_reload() -> None:
+    node = VirtualNode()
+    node.add(0, priority=100, adver_int=S)
+    node.replace(0, priority=100, adver_int=4 * S)
+    assert node.timer() == node.down(0, 100, 4 * S)
