@@ -4,7 +4,7 @@
 
 A daemon with instances, a sync group and tracked objects runs in a namespace of its own (needs root). It gets
 known and unknown commands with arguments of every JSON type, damaged and huge lines, lines in pieces, many
-clients at once, clients that leave without reading. Each whole line must get one answer, `ok` or with an error
+clients at once, clients that leave without reading. Each whole line must get one answer, `ok` or an error
 text; the daemon must live, log no internal error, and say the same of itself as before. Exit code 1 if not.
 """
 
@@ -32,7 +32,12 @@ def text() -> str:
     """Two instances in a group, nobody beside them; the drains end by themselves."""
     instances = [
         confs.instance(
-            f"VI_{n}", vrid=n, priority=100, advert=0.1, addresses=[f"198.51.100.{n}/24"], lines=["track_interface {", "  lo weight 5", "}"]
+            f"VI_{n}",
+            vrid=n,
+            priority=100,
+            advert=0.1,
+            addresses=[f"198.51.100.{n}/24"],
+            lines=["track_interface {", "  lo weight 5", "}"],
         )
         for n in (1, 2)
     ]
@@ -147,7 +152,10 @@ def main(seconds: float, seed: int) -> int:
             assert "internal error" not in daemon.log(), "internal error"
             daemon.terminate()
         except (AssertionError, OSError, ValueError) as error:
-            print(f"failed after {tried} requests: {error}\nlast: {line[:500]!r}\n{daemon.log()[-6000:]}", file=sys.stderr)
+            print(
+                f"failed after {tried} requests: {error}\nlast: {line[:500]!r}\n{daemon.log()[-6000:]}",
+                file=sys.stderr,
+            )
             return 1
     print(f"{tried} requests, none failed")
     return 0

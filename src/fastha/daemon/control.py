@@ -143,16 +143,15 @@ class ControlServer:
             return
         self._clients.add(writer)
         try:
-            while line := await reader.readline():
-                answer = await self._answer(line, writer)
-                data = answer.get("data")
-                if isinstance(data, AsyncGenerator):
-                    await self._stream(data, reader, writer)
+            while line := await self._line(reader, writer):
+                answer = await self._reply(line, writer)
+                if isinstance(answer, AsyncGenerator):
+                    await self._stream(answer, reader, writer)
                     break
-                writer.write(msgspec.json.encode(answer) + b"\n")
+                writer.write(answer)
                 await writer.drain()
-        except (ConnectionError, asyncio.LimitOverrunError, ValueError):
-            pass  # gone, or not speaking our language: nobody is left to tell
+        except ConnectionError:
+            pass  # gone: nobody is left to tell
         finally:
             self._clients.discard(writer)
             writer.close()
@@ -177,11 +176,31 @@ class ControlServer:
             gone.cancel()
             await items.aclose()
 
+    async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        try:
+            return await reader.readline()
+        except ValueError:  # where the next request would begin, nobody can say
+            writer.write(_encoded(_failed(f"a request has at most {MAX_REQUEST} octets")))
+            await writer.drain()
+            return b""
+
+    async def _reply(self, line: bytes, writer: asyncio.StreamWriter) -> bytes | AsyncGenerator[Any, None]:
+        try:
+            answer = await self._answer(line, writer)
+            data = answer.get("data")
+            return data if isinstance(data, AsyncGenerator) else _encoded(answer)
+        except Exception as error:  # an error of ours: who asked is told so, and the log has the rest
+            what = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a control request failed", "exception": error, "task": asyncio.current_task()}
+            )
+            return _encoded(_failed(f"internal error, see the daemon's log: {what}"))
+
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> dict[str, Any]:
         try:
             request = msgspec.json.decode(line, type=Request)
             arguments: dict[str, Any] = msgspec.json.decode(line)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return _failed(f"not a request: {error}")
         if request.v != VERSION:
             return _failed(f"version {request.v} is not spoken here; this daemon speaks version {VERSION}")
@@ -199,9 +218,13 @@ class ControlServer:
             data = await command.handler(arguments)
         except ControlError as error:
             return _failed(str(error))
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
             return _failed(f"{request.do}: {error}")
         return {"v": VERSION, "ok": True, "data": data}
+
+
+def _encoded(reply: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(reply) + b"\n"
 
 
 def _failed(text: str) -> dict[str, Any]:

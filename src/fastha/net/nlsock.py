@@ -22,9 +22,11 @@ from .nlmsg import (
     NLMSG_DONE,
     NLMSG_ERROR,
     NLMSG_OVERRUN,
+    NetlinkTruncatedError,
     attrs,
     messages,
     text,
+    u32,
 )
 
 NETLINK_ROUTE = 0
@@ -53,14 +55,15 @@ class NetlinkError(OSError):
 
 
 def _error(body: bytes, flags: int) -> tuple[int, str]:
+    if len(body) < 4:
+        raise NetlinkTruncatedError("netlink error without a code")
     (code,) = struct.unpack_from("=i", body)
     hint = ""
     if flags & _NLM_F_ACK_TLVS:
         offset = 4 + HEADER.size
-        if not flags & _NLM_F_CAPPED and code:
-            (length,) = struct.unpack_from("=I", body, 4)
-            offset = 4 + ((length + 3) & ~3)
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(NetlinkTruncatedError):
+            if not flags & _NLM_F_CAPPED and code:
+                offset = 4 + ((u32(body[4:]) + 3) & ~3)
             hint = text(attrs(body, offset).get(_NLMSGERR_ATTR_MSG, b""))
     return -code, hint
 
