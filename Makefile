@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.built
 CORE   := $(wildcard src/fastha/_core/*.pyx src/fastha/_core/*.pxd src/fastha/_core/c/*.[ch]) setup.py pyproject.toml
 
-.PHONY: build demo test test-c fuzz lint bench bench-quick clean
+.PHONY: build demo test test-c fuzz fuzz-python fuzz-coverage analyse lint bench bench-quick clean
 
 build: $(STAMP)
 
@@ -51,7 +51,24 @@ fuzz:
 		grep -h number_of_executed_units build/fuzz-corpus/$$name.log; \
 	done
 
-lint: build
+# The configuration language, and the control socket of a running daemon (needs root).
+FUZZ_SEED ?= 1
+fuzz-python: build
+	$(BIN)/python tests/fuzz/fuzz_config.py $(FUZZ_SECONDS) $(FUZZ_SEED)
+	$(BIN)/python tests/fuzz/fuzz_control.py $(FUZZ_SECONDS) $(FUZZ_SEED)
+
+# What of the core the kept corpora execute.
+fuzz-coverage:
+	@tools/debian-setup fuzz
+	@tools/fuzz-coverage
+
+# clang's static analyser and what clang-tidy knows of bugs; about 25 s.
+analyse:
+	@tools/debian-setup lint
+	@cmake -S . -B build/analyse -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug >/dev/null
+	clang-tidy-14 --quiet -p build/analyse src/fastha/_core/c/*.c
+
+lint: build analyse
 	@tools/debian-setup lint
 	$(BIN)/ruff check src tests bench setup.py
 	$(BIN)/ruff format --check src tests bench setup.py

@@ -543,14 +543,19 @@ static void holds(void) {
         const fh_inst *inst = &eis[i].node;
         uint8_t state = inst->fsm.state;
         must(state < FH_VRRP_STATES);
-        /* drained, and nobody came: it goes on being master */
-        must((inst->faults & ~(uint32_t)FH_FAULT_MAINTENANCE) == 0 ||
+        /* drained, alone or with its group, and nobody came: it goes on being master */
+        uint32_t faults = inst->faults;
+        if (group_slots[0].used && i != UNI)
+            faults |= (eis[MULTI].node.faults | eis[SIX].node.faults) & ~(uint32_t)FH_FAULT_DISABLED;
+        must((faults & ~(uint32_t)(FH_FAULT_MAINTENANCE | FH_FAULT_GROUP)) == 0 || inst->faults == 0 ||
              (state != FH_VRRP_MASTER && state != FH_VRRP_BACKUP));
         must((state != FH_VRRP_MASTER && state != FH_VRRP_HANDOVER) || inst->fsm.timer != FH_NEVER);
         must(state != FH_VRRP_BACKUP || inst->fsm.timer != FH_NEVER || inst->fsm.wants_master);
         must(inst->fsm.priority >= 1);
     }
-    if (group_slots[0].used) {
+    /* While a drain of the group goes on, its members leave, and come back, each at its own pace. */
+    uint32_t faults = eis[MULTI].node.faults | eis[SIX].node.faults;
+    if (group_slots[0].used && (faults & FH_FAULT_MAINTENANCE) == 0) {
         uint8_t one = eis[MULTI].node.fsm.state, two = eis[SIX].node.fsm.state;
         must(one != FH_VRRP_MASTER || (two != FH_VRRP_FAULT && two != FH_VRRP_BACKUP));
         must(two != FH_VRRP_MASTER || (one != FH_VRRP_FAULT && one != FH_VRRP_BACKUP));

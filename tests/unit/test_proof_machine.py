@@ -6,6 +6,7 @@ from fastha._core.vnode import VirtualNode
 
 S = 1_000_000_000
 DISABLED = 1 << 8
+SCRIPT = 1 << 10
 MAINTENANCE = 1 << 14
 
 
@@ -54,3 +55,38 @@ def test_a_backup_that_heard_nobody_waits_by_the_interval_of_the_reload() -> Non
     node.add(0, priority=100, adver_int=S)
     node.replace(0, priority=100, adver_int=4 * S)
     assert node.timer() == node.down(0, 100, 4 * S)
+
+
+def test_a_drained_group_whose_one_member_found_a_successor_does_not_come_back_in_part() -> None:
+    """Members with different intervals end their hand-overs at different times. One came back alone, then yielded
+    to a higher router; the other, still handing over, came back as master beside it, and the group was split."""
+    node = VirtualNode()
+    node.add(0, graceful=True, group=0, adver_int=3 * S, priority=150)
+    node.add(1, graceful=True, group=0, adver_int=S // 10, priority=150)
+    node.group(0, [0, 1])
+    node.advance(15 * S)
+    assert (node.state(0), node.state(1)) == ("MASTER", "MASTER")
+    node.told_faults(0, add=MAINTENANCE)
+    node.advance(S)
+    assert (node.state(0), node.state(1)) == ("HANDOVER", "MASTER")
+    node.heard(1, 200, interval=S // 10)
+    assert node.state(1) == "BACKUP"
+    for _ in range(60):
+        node.advance(S // 10)
+        node.heard(1, 200, interval=S // 10)
+    assert node.state(0) == "FAULT"
+
+
+def test_a_group_that_fails_while_it_is_drained_does_not_come_back_in_part() -> None:
+    """The drain became a fault of one member; the other went on handing over, and came back alone."""
+    node = VirtualNode()
+    for slot in (0, 1):
+        node.add(slot, graceful=True, group=0)
+    node.group(0, [0, 1])
+    node.advance(5 * S)
+    assert (node.state(0), node.state(1)) == ("MASTER", "MASTER")
+    node.told_faults(0, add=MAINTENANCE)
+    assert (node.state(0), node.state(1)) == ("HANDOVER", "HANDOVER")
+    node.told_faults(0, add=SCRIPT, clear=MAINTENANCE)
+    node.advance(5 * S)
+    assert (node.state(0), node.state(1)) == ("FAULT", "FAULT")

@@ -417,7 +417,7 @@ enum fh_bfd_rx fh_bfd_node_packet(fh_bfd_node *n, const fh_bfd_arrival *from, co
     if (r == FH_BFD_RX_OK) r = fh_bfd_table_find(&n->table, &packet, from, &way);
     if (r == FH_BFD_RX_NO_SESSION) r = asked(n, from, &packet, now);
     fh_bs *s = way != NULL ? fh_bs_of(way) : NULL;
-    if (r == FH_BFD_RX_OK) r = deliver(n, s, &packet, data, rx_time, now);
+    if (r == FH_BFD_RX_OK && s != NULL) r = deliver(n, s, &packet, data, rx_time, now);
     if (r != FH_BFD_RX_OK) fh_bfd_node_count_refused(n, s, r, &from->src, now);
     return r;
 }

@@ -43,10 +43,10 @@ static void group_claim(fh_node *n, fh_group *g, fh_ns now) {
         apply(n, member(n, g, i), FH_VRRP_EV_GROUP_MASTER, 0, NULL, 0, now);
 }
 
-static void group_yield(fh_node *n, fh_group *g, const fh_inst *first, fh_ns now) {
+static void group_yield(fh_node *n, fh_group *g, const fh_inst *first, bool succeeded, fh_ns now) {
     for (uint32_t i = 0; i < g->count; i++) {
         fh_inst *m = member(n, g, i);
-        if (m != NULL && m != first) apply(n, m, FH_VRRP_EV_GROUP_BACKUP, 0, NULL, 0, now);
+        if (m != NULL && m != first) apply(n, m, FH_VRRP_EV_GROUP_BACKUP, succeeded, NULL, 0, now);
     }
 }
 
@@ -110,9 +110,11 @@ static void group_faults(fh_node *n, const fh_inst *inst, fh_ns now) {
         bool own = fails_group(m);
         bool others = failed > (own ? 1U : 0U);
         change_faults(n, m, others ? m->faults | FH_FAULT_GROUP : m->faults & ~(uint32_t)FH_FAULT_GROUP, now);
-        if (m->faults != 0 && m->fsm.state == FH_VRRP_MASTER && way_out(n, m) != FH_VRRP_LEAVE_TO_SOMEBODY)
-            apply(n, m, FH_VRRP_EV_FAULT, way_out(n, m), NULL, 0,
-                  now); /* it had come back, see tried_in_vain */
+        /* It had come back, see tried_in_vain, or would when nobody comes: not with a group that has failed.
+         */
+        bool runs = m->fsm.state == FH_VRRP_BACKUP || fh_inst_holds(m);
+        if (m->faults != 0 && runs && !m->stopping && way_out(n, m) != FH_VRRP_LEAVE_TO_SOMEBODY)
+            apply(n, m, FH_VRRP_EV_FAULT, way_out(n, m), NULL, 0, now);
     }
 }
 
@@ -248,7 +250,7 @@ static void apply(fh_node *n, fh_inst *inst, uint8_t event, uint8_t arg, const f
         fh_group *g = group_of(n, inst);
         if (g != NULL && a.old_state == FH_VRRP_MASTER && inst->fsm.state == FH_VRRP_BACKUP &&
             a.cause != FH_VRRP_WHY_GROUP)
-            group_yield(n, g, inst, now);
+            group_yield(n, g, inst, a.cause == FH_VRRP_WHY_HIGHER, now);
         if (inst->stopping && inst->fsm.state == FH_VRRP_INIT) n->ops->stopped(n->io, inst);
     }
     if (a.bits & FH_VRRP_DO_WANT) {

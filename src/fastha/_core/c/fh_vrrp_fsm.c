@@ -375,6 +375,8 @@ fh_vrrp_actions fh_vrrp_step(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_
         if (v->state == FH_VRRP_MASTER) {
             end_overlap(v, &a);
             to_backup(p, v, &a, in->now, FH_VRRP_WHY_GROUP);
+        } else if (v->state == FH_VRRP_HANDOVER && in->arg) {
+            v->return_alone = false; /* the group has a successor */
         }
         break;
     case FH_VRRP_EV_TAKEOVER:

@@ -73,7 +73,7 @@ enum fh_vrrp_event {
     FH_VRRP_EV_ADVERT,
     FH_VRRP_EV_PRIORITY,     /* effective priority changed; arg: the new one */
     FH_VRRP_EV_GROUP_MASTER, /* every member of the sync group wants it */
-    FH_VRRP_EV_GROUP_BACKUP, /* another member yielded */
+    FH_VRRP_EV_GROUP_BACKUP, /* another member yielded; arg: to another router, not because it was asleep */
     FH_VRRP_EV_TAKEOVER,     /* the path to the master is known dead (BFD): do not wait for the timer */
     FH_VRRP_EV_RELEARN,      /* parameters were replaced while running */
 };
