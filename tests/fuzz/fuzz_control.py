@@ -27,6 +27,9 @@ KNOWN = (
     *("servers", "server_drain", "server_undrain", "server_weight", "reload"),
 )
 
+STREAMS = ("follow",)
+"""Commands that go on answering until the client leaves."""
+
 
 def text() -> str:
     """Two instances in a group, nobody beside them; the drains end by themselves."""
@@ -120,7 +123,7 @@ def main(seconds: float, seed: int) -> int:
         path = str(daemon.control_socket)
         known = Client(path).ask(b'{"v":1,"do":"?"}\n')["error"].partition("known: ")[2].split(", ")
         assert set(KNOWN) <= set(known), known
-        commands = [c for c in known if "drain" not in c or r.random() < 2] + ["", "?", "__class__", "STATUS"]
+        commands = [c for c in known if c not in STREAMS] + ["", "?", "__class__", "STATUS"]
         line = b""
         end = time.monotonic() + seconds
         try:
@@ -128,7 +131,8 @@ def main(seconds: float, seed: int) -> int:
                 if r.random() < 0.1:  # leaves without reading, or in the middle of a line
                     with contextlib.suppress(OSError):
                         rude = Client(path)
-                        rude.sock.sendall(request(r, commands)[: r.choice([5, 10_000_000])])
+                        line = request(r, [*commands, *STREAMS])
+                        rude.sock.sendall(line[: r.choice([5, 10_000_000])])
                         rude.sock.close()
                 if r.random() < 0.02:
                     crowd = []

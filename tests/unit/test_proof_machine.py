@@ -58,8 +58,8 @@ def test_a_backup_that_heard_nobody_waits_by_the_interval_of_the_reload() -> Non
 
 
 def test_a_drained_group_whose_one_member_found_a_successor_does_not_come_back_in_part() -> None:
-    """Members with different intervals end their hand-overs at different times. One came back alone, then yielded
-    to a higher router; the other, still handing over, came back as master beside it, and the group was split."""
+    """Members with different intervals end their hand-overs at different times. One came back, then yielded
+    to a higher router; the other, still handing over, came back beside it, and the group was split."""
     node = VirtualNode()
     node.add(0, graceful=True, group=0, adver_int=3 * S, priority=150)
     node.add(1, graceful=True, group=0, adver_int=S // 10, priority=150)
