@@ -1159,7 +1159,7 @@ cdef class Engine:
         cdef int fd
         cdef int result = 0
         if spec.local:
-            source = packed(spec.local)
+            source = bfd_address(spec.local)
             from_here = &source
         fd = fh_bfd_sock_tx(spec.family, from_here, spec.ifindex, spec.ttl, seed, &s.source_port)
         if fd < 0:
@@ -1180,15 +1180,15 @@ cdef class Engine:
         self._check()
         if slot >= self.max_sessions or self.sessions[slot] != NULL:
             raise KeyError(f"BFD slot {slot} is not free")
-        conf = lay_out_bfd(spec)
+        conf = lay_out_bfd(spec, hardware_address(spec.ifindex) if spec.echo_mac else b"")
         s = NULL
         try:
             s = <fh_bs *>calloc(1, FH_BS_SIZE)
             if s == NULL:
                 raise MemoryError
             s.fd = -1
-            s.way.peer = packed(spec.peer)
-            s.way.local = packed(spec.local)
+            s.way.peer = bfd_address(spec.peer)
+            s.way.local = bfd_address(spec.local)
             s.way.has_local = len(spec.local) != 0
             s.way.discr = self._discriminator(spec.discr)
             s.way.ifindex = spec.ifindex
@@ -1219,7 +1219,7 @@ cdef class Engine:
         self._session(slot)
         if not same_session(self.session_specs[slot], spec):
             raise ValueError("this is another session: remove the old one and add it")
-        conf = lay_out_bfd(spec)
+        conf = lay_out_bfd(spec, hardware_address(spec.ifindex) if spec.echo_mac else b"")
         if spec.echo_tx_us:
             try:
                 self.bfd_listen(spec.family, FH_BFD_PORT_ECHO)

@@ -1,6 +1,10 @@
 """A node with a virtual clock: the engine's own logic, with what it wants done written down instead of
 done."""
 
+from collections.abc import Callable, Sequence
+
+from fastha._core.bfd_spec import BfdSpec, BfdTrack
+
 NEVER: int
 
 class VirtualNode:
@@ -59,3 +63,44 @@ class VirtualNode:
     def take_events(
         self,
     ) -> list[tuple[int, int, int, tuple[int, int, int, int], tuple[int, int, int, int, int, int]]]: ...
+
+class VirtualRouter(VirtualNode):
+    """A VirtualNode with BFD sessions and the instances that follow them (`fh_bfd_node`, `fh_bfd_join`): what
+    the engine runs, without its sockets.
+
+    `on_drain` is called before a neighbour is declared dead: whatever has arrived by now is to be given to
+    `bfd_heard` in it. Events of sessions come with those of instances, in `told`.
+    """
+
+    on_drain: Callable[[], object] | None
+
+    def __init__(self, size: int = 16, sessions: int = 16, seed: int = 1) -> None: ...
+    def bfd_add(self, slot: int, spec: BfdSpec) -> int:
+        """Starts a session; returns its discriminator (random by `seed` unless the spec names one)."""
+
+    def bfd_replace(self, slot: int, spec: BfdSpec) -> None: ...
+    def bfd_admin(self, slot: int, up: bool, diag: int = 7) -> None: ...
+    def bfd_path_down(self, slot: int) -> None: ...
+    def bfd_remove(self, slot: int, graceful: bool = True) -> None: ...
+    def bfd_track(self, instance: int, tracks: Sequence[BfdTrack]) -> None: ...
+    def bfd_heard(
+        self,
+        data: bytes,
+        src: bytes,
+        dst: bytes,
+        ttl: int = 255,
+        ifindex: int = 0,
+        port: int = 3784,
+        age: int = 0,
+    ) -> str:
+        """A UDP payload for one of BFD's ports, received `age` ns ago; returns what became of it ("ok" or a
+        reason)."""
+
+    def due(self) -> int: ...
+    def advance(self, by: int, stall: bool = False) -> None:
+        """Moves the clock as VirtualNode does; a stall counts as the node's own sleep."""
+
+    def bfd_state(self, slot: int = 0) -> str: ...
+    def bfd_status(self, slot: int = 0) -> dict[str, str | int]: ...
+    def bfd_counters(self, slot: int = 0) -> dict[str, int]: ...
+    def take_packets(self) -> list[tuple[int, str, int, bytes]]: ...

@@ -190,7 +190,7 @@ cdef class VirtualNode:
     cdef public list done
     cdef public list told
 
-    def __cinit__(self, uint32_t size=16):
+    def __cinit__(self, uint32_t size=16, **_):
         memset(&self.node, 0, sizeof(self.node))
         self.size = size
         self.clock = 1_000_000_000
@@ -380,3 +380,6 @@ cdef class VirtualNode:
         """What was told since the last call: (when, kind, slot, arg, v)."""
         told, self.told = self.told, []
         return told
+
+
+include "vnode_bfd.pxi"
