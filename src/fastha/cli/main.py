@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("fastha.cli.config:command", "Show, compare and format configurations."),
     "explain": ("fastha.cli.explain:command", "What a keyword or a diagnostic's code means."),
     "show": ("fastha.cli.show:command", "What the running daemon knows."),
+    "watch": ("fastha.cli.watch:command", "The running daemon, live and full-screen."),
     "why": ("fastha.cli.why:command", "Why an instance is master or not, and what led to that."),
     "reload": ("fastha.cli.reload:command", "Read the configuration again, apply the difference."),
     "plan": ("fastha.cli.plan:command", "What a configuration would do to what runs, before it is applied."),

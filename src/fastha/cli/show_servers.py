@@ -25,24 +25,30 @@ def servers(control_socket: Path, as_json: bool) -> None:
     if data["problem"]:
         click.echo(f"IPVS cannot be used: {data['problem']}")
     for virtual in data["virtual_servers"]:
-        quorum = "up" if virtual["quorum_up"] else "LOST"
-        notes = [
-            f"{virtual['scheduler']}",
-            f"quorum {quorum} ({virtual['alive_weight']} of {virtual['quorum']})",
-            f"{virtual['counters']['connections']} connections",
-        ]
-        if virtual["sorry_in_use"]:
-            notes.append(f"sorry server {virtual['sorry_server']} in use")
-        if virtual["panic"]:
-            notes.append("too many failed at once: keeping the last good set")
-        if virtual["suspended"]:
-            notes.append("checks suspended (ha_suspend)")
-        click.echo(f"{virtual['name']}  {', '.join(notes)}")
+        click.echo(virtual_line(virtual))
         for real in virtual["servers"]:
-            click.echo(_real(real))
+            click.echo(real_line(real))
 
 
-def _real(real: dict[str, Any]) -> str:
+def virtual_line(virtual: dict[str, Any]) -> str:
+    """A virtual server on a line."""
+    quorum = "up" if virtual["quorum_up"] else "LOST"
+    notes = [
+        f"{virtual['scheduler']}",
+        f"quorum {quorum} ({virtual['alive_weight']} of {virtual['quorum']})",
+        f"{virtual['counters']['connections']} connections",
+    ]
+    if virtual["sorry_in_use"]:
+        notes.append(f"sorry server {virtual['sorry_server']} in use")
+    if virtual["panic"]:
+        notes.append("too many failed at once: keeping the last good set")
+    if virtual["suspended"]:
+        notes.append("checks suspended (ha_suspend)")
+    return f"{virtual['name']}  {', '.join(notes)}"
+
+
+def real_line(real: dict[str, Any]) -> str:
+    """A real server on a line."""
     text = f"  {real['name']:36} {real['state']:10} weight {real['weight']}"
     counters = real.get("counters") or {}
     text += f"  active {counters.get('active', 0)} inactive {counters.get('inactive', 0)}"

@@ -63,6 +63,11 @@ def _scripts(data: list[dict[str, Any]]) -> Iterable[str]:
                 yield "      | " + "".join(c if c.isprintable() or c == "\t" else "?" for c in line)
 
 
+def script_lines(data: list[dict[str, Any]]) -> list[str]:
+    """What `fastha show scripts` prints."""
+    return list(_scripts(data)) or ["no scripts are tracked"]
+
+
 def _groups(data: list[dict[str, Any]]) -> Iterable[str]:
     for group in data:
         yield f"{group['name']}  {group['state']}"

@@ -62,10 +62,17 @@ def instance(daemon: Daemon, running: Running) -> dict[str, Any]:
         "cause": running.cause,
         "faults": fault_words(faults) if faults else "",
         "maintenance": running.drained,
+        "split_brain": _doubt(daemon, conf.name),
         "held": running.held,
         "ownerless": daemon.maintenance.ownerless(running.name),
         "addresses": [f"{a.address}/{a.prefixlen}" for a in conf.addresses],
     }
+
+
+def _doubt(daemon: Daemon, name: str) -> str:
+    """Why there seems to be a second master; empty when there is none."""
+    doubt = daemon.split_brains.doubt(name)
+    return f"{doubt.peer}: {doubt.why}" if doubt is not None else ""
 
 
 def instance_in_full(daemon: Daemon, running: Running) -> dict[str, Any]:
