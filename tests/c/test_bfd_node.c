@@ -540,16 +540,16 @@ static void faults_and_weights(void) {
     free(fh_bfd_join_set(&left.join, 0, follow((fh_bfd_follow){.initially_up = false}), clock_now));
     free(fh_bfd_join_set(&left.join, 1, follow((fh_bfd_follow){.weight = -20, .reverse = true}), clock_now));
     CHECK(inst->faults & FH_FAULT_BFD);
-    CHECK_INT(other->fsm.priority, 100);
+    CHECK_INT(other->fsm.priority, 120);
     fh_node_told(&left.vrrp, inst, 0, FH_FAULT_BFD, 0, clock_now); /* not from above */
     CHECK(inst->faults & FH_FAULT_BFD);
     run_both(3 * FH_NS_PER_SEC, NULL);
     CHECK_INT(inst->faults, 0);
-    CHECK_INT(other->fsm.priority, 80);
+    CHECK_INT(other->fsm.priority, 100);
     right.mute = true;
     run_both(100 * MS, NULL);
     CHECK(inst->faults & FH_FAULT_BFD);
-    CHECK_INT(other->fsm.priority, 100);
+    CHECK_INT(other->fsm.priority, 120);
     free(fh_bfd_join_set(&left.join, 0, NULL, clock_now));
     free(fh_bfd_join_set(&left.join, 1, NULL, clock_now));
     CHECK_INT(inst->faults, 0);

@@ -438,9 +438,10 @@ def test_dont_track_primary() -> None:
         (50, False, False, 100),
         (-50, False, True, 100),
         (-50, False, False, 50),
-        (50, True, True, 100),
-        (50, True, False, 150),
-        (-50, True, True, 50),
+        (50, True, True, 50),
+        (50, True, False, 100),
+        (-50, True, True, 100),
+        (-50, True, False, 150),
     ],
 )
 def test_tracked_interface_with_weight(weight: int, reverse: bool, up: bool, effective: int) -> None:

@@ -277,10 +277,12 @@ class Daemon:
     # ---------------------------------------------------------------- what happens
 
     def _events(self) -> None:
-        sessions = self.sessions
-        for event in self.engine.events():
-            if sessions is None or not sessions.event(event):
-                self.manager.event(event)
+        events = self.engine.events()
+        if self.sessions is not None:
+            # a session that is lost is told before what it meant for instances
+            events = [event for event in events if not self.sessions.event(event)]
+        for event in events:
+            self.manager.event(event)
 
     def _transition(self, transition: Transition) -> None:
         self.transitions += 1

@@ -65,6 +65,8 @@ def cause_text(event: Event) -> str:
         return fault_words(event.arg[3])
     if cause == "master silent":
         return "no advert from the master within the master-down interval"
+    if cause == "master's path is down":
+        return "the BFD session to the master is lost"
     if cause == "master left":
         return "the master said goodbye (priority 0)"
     if cause == "higher master heard":

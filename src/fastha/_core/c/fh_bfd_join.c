@@ -19,11 +19,11 @@ static void reckon(fh_bfd_join *j, uint32_t slot, fh_ns now) {
     if (inst == NULL) return;
     for (uint32_t i = 0; all != NULL && i < all->count; i++) {
         const fh_bfd_follow *f = &all->follow[i];
-        bool good = counts_as_up(j, f) != f->reverse;
+        bool up = counts_as_up(j, f);
         if (f->weight == 0)
-            fault |= !good && !f->takeover;
-        else if (good == (f->weight > 0)) /* as with interfaces */
-            delta += f->weight;
+            fault |= up == f->reverse && !f->takeover;
+        else if (up == (f->weight > 0)) /* keepalived: reverse turns the sign, not the moment */
+            delta += f->reverse ? -f->weight : f->weight;
     }
     fh_node_bfd(j->node, inst, fault, delta, now);
 }

@@ -131,9 +131,9 @@ static void reckon_priority(fh_node *n, fh_inst *inst, fh_ns now) {
 
     if (want == inst->fsm.priority) return;
     fh_event e = {.type = FH_EVENT_PRIORITY, .arg = {inst->fsm.priority, want}};
-    tell(n, inst, now, &e);
     apply(n, inst, FH_VRRP_EV_PRIORITY, want, NULL, 0, now);
     inst->fsm.priority = want; /* an owner that is configured otherwise, and the reverse */
+    tell(n, inst, now, &e);    /* last: what is shown follows what is told */
 }
 
 /* ------------------------------------------------------------------ doing what the machine says */
@@ -296,12 +296,12 @@ static void reckon_links(fh_node *n, fh_inst *inst, fh_ns now) {
     if (c->track_primary && !link_up(n, c->ifindex)) faults |= FH_FAULT_LINK;
     for (unsigned i = 0; i < c->tracks; i++) {
         const fh_track_link *t = &c->track[i];
-        bool good = link_up(n, t->ifindex) != t->reverse;
+        bool up = link_up(n, t->ifindex);
         if (t->weight == 0)
-            faults |= good ? 0 : FH_FAULT_TRACK_LINK;
-        else if (good == (t->weight >
-                          0)) /* keepalived: a positive weight counts while up, a negative one while down */
-            delta += t->weight;
+            faults |= up == t->reverse ? FH_FAULT_TRACK_LINK : 0;
+        else if (up == (t->weight > 0)) /* keepalived: a positive weight counts while up, a negative one
+                                           while down; reverse turns the sign, not the moment */
+            delta += t->reverse ? -t->weight : t->weight;
     }
     inst->link_delta = (int16_t)(delta < -254 ? -254 : delta > 254 ? 254 : delta);
     set_faults(n, inst, faults, now);
