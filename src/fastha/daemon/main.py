@@ -15,6 +15,7 @@ import signal
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ from .options import (
     Options,
 )
 from .pidfile import AlreadyRunningError, PidFile
+from .privileges import Privileges
 from .splitbrain import SplitBrains
 from .stream import Stream
 from .systemd import Notifier
@@ -91,6 +93,8 @@ class Daemon:
         self.changing = asyncio.Lock()
         """Held while a configuration is applied or mastership is moved on purpose: one at a time."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.on_change: Callable[[Config], None] = lambda _config: None
+        """Told of a configuration before it is applied."""
         self._exit_code = EXIT_OK
         self._broken: BaseException | None = None
         self.hooks: Hooks | None = None
@@ -443,6 +447,7 @@ class Daemon:
         """Makes another configuration the running one, as a difference, and says what it is."""
         for line in show.difference(self.config, configuration):
             self.log("info", f"{why}: {line}")
+        self.on_change(configuration)
         self._apply(configuration)
         await self._balance(configuration)
         self.reloads += 1
@@ -499,7 +504,9 @@ def run(options: Options) -> int:
         log("error", str(error))
         return EXIT_FATAL
     try:
-        return _loop(options, configuration, log)
+        privileges = Privileges(log)
+        privileges.lower(configuration)
+        return _loop(options, configuration, log, privileges)
     finally:
         for pid_file in pid_files:
             pid_file.close()
@@ -536,7 +543,7 @@ def _inventory(configuration: Config) -> str:
     return text
 
 
-def _loop(options: Options, configuration: Config, log: Log) -> int:
+def _loop(options: Options, configuration: Config, log: Log, privileges: Privileges) -> int:
     # What was made so far lives as long as the daemon: the collector need not look at it again, and
     # start-up, which makes
     # thousands of objects and drops none, need not wait for it.
@@ -544,7 +551,9 @@ def _loop(options: Options, configuration: Config, log: Log) -> int:
     import uvloop  # noqa: PLC0415  (only the daemon itself needs it)
 
     async def main() -> int:
-        return await Daemon(options, configuration, log).run()
+        daemon = Daemon(options, configuration, log)
+        daemon.on_change = privileges.reloaded
+        return await daemon.run()
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -15,6 +15,7 @@ from fastha.config.diagnostics import Diagnostic
 from fastha.config.model import Command, Config, Fifo, Notify, Span
 from fastha.config.model_lvs import GrpcCheck, HttpCheck, MiscCheck
 from fastha.scripts.programs import Resolver
+from fastha.scripts.runner import Program
 
 from .hooks import script_resolver
 
@@ -54,6 +55,18 @@ def preflight(
             text = f"{what}: the directory {directory} does not exist"
             found.append(_warning("FH0404", text, here))
     return tuple(dict.fromkeys(found))
+
+
+def programs(config: Config) -> Iterator[tuple[str, Program]]:
+    """Every program that a configuration may run, with what it is for; without those that may not run."""
+    resolver = script_resolver(config)
+    for what, command, _ in _commands(config):
+        if command is not None:
+            found = resolver.program(
+                command.argv, command.user, command.group, supplementary=command.supplementary, what=what
+            )
+            if found is not None:
+                yield what, found
 
 
 def _warning(code: str, text: str, span: Span) -> Diagnostic:
