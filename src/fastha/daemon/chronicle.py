@@ -92,7 +92,10 @@ def session_record(change: SessionChange) -> HistoryRecord:
             "peer": change.peer,
             "local_diagnostic": change.local_diag,
             "remote_diagnostic": change.remote_diag,
-        },
+            "detection_time_us": str(change.detection_time_us),
+            "origin": change.origin,
+        }
+        | ({"failure": "1"} if change.failure else {}),
     )
 
 

@@ -59,6 +59,9 @@ def event_of(record: HistoryRecord, node: str = "") -> dict[str, Any]:
             "cause": record.cause,
             "local_diag": details.get("local_diagnostic", ""),
             "remote_diag": details.get("remote_diagnostic", ""),
+            "failure": details.get("failure") == "1",
+            "detection_time_us": int(details.get("detection_time_us", 0)),
+            "origin": details.get("origin", ""),
             "marks": [{"step": mark.step, "at_us": mark.at_us} for mark in record.timeline],
         }
     return common | {
@@ -98,7 +101,7 @@ def record_of(event: Mapping[str, Any]) -> HistoryRecord:
             vrid=int(event.get("vrid") or 0),
             group=str(event.get("group") or ""),
             boot=str(event.get("boot") or ""),
-            details=texts | numbers,
+            details=texts | numbers | ({"failure": "1"} if event.get("failure") else {}),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NotRecordsError(f"not an event as `fastha show events --json` writes it: {error!r}") from None
