@@ -36,8 +36,7 @@ class Reader(threading.Thread):
                 return
 
     def lines(self) -> list[str]:
-        # Newer keepalived ends these lines with a NUL, Debian's does not: not what is compared here.
-        return self.data.replace(b"\0", b"").decode().splitlines()
+        return self.data.decode().splitlines()
 
     def last(self, line: str, count: int) -> bool:
         return self.lines().count(line) >= count

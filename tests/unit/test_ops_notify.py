@@ -309,8 +309,8 @@ def test_fifo_lines() -> None:
     assert line_of(event(State.BACKUP, "G", kind=Kind.GROUP)) == b'GROUP "G" BACKUP 0\n'
     assert line_of(event(State.MASTER_RX_LOWER_PRI)) == b'INSTANCE "VI_1" MASTER_RX_LOWER_PRI 100\n'
     assert line_of(event(State.BACKUP_PRIORITY, priority=90)) == b'INSTANCE "VI_1" BACKUP_PRIORITY 90\n'
-    assert line_of(server_event(False)) == b"RS [192.0.2.9]:tcp:80 [192.0.2.1]:tcp:80 DOWN\n\0"
-    assert line_of(server_event(True, None)) == b"VS [192.0.2.1]:tcp:80 UP\n\0"
+    assert line_of(server_event(False)) == b"RS [192.0.2.9]:tcp:80 [192.0.2.1]:tcp:80 DOWN\n"
+    assert line_of(server_event(True, None)) == b"VS [192.0.2.1]:tcp:80 UP\n"
 
 
 def test_a_fifo_is_made_written_and_removed(tmp_path: Path) -> None:

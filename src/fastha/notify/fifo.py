@@ -2,10 +2,10 @@
 
 keepalived.conf(5), `notify_fifo`, `vrrp_notify_fifo`, `lvs_notify_fifo`. A FIFO is made when it is missing
 and then removed at the end. It is opened for reading and writing without waiting, so that it exists with
-or without a reader; what does not fit is dropped, counted, and told once. Lines of virtual and real
-servers end with a newline and a NUL. BFD sessions have a FIFO of their own (an extension), so that readers
-made
-for keepalived see no line that they do not know.
+or without a reader; what does not fit is dropped, counted, and told once. Every line ends with a newline
+and nothing else, as keepalived 2.2.7 writes them (later ones put a NUL behind those of servers, which readers
+that take lines see at the beginning of the next). BFD sessions have a FIFO of their own (an extension), so
+that readers made for keepalived see no line that they do not know.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def line_of(event: Event, *, notify_deleted: bool = False) -> bytes:
     subject = event.virtual_server
     if event.real_server is not None:
         subject = f"{event.real_server} {event.virtual_server}"
-    return f"{event.kind.value} {subject} {word}\n\0".encode("utf-8", "surrogateescape")
+    return f"{event.kind.value} {subject} {word}\n".encode("utf-8", "surrogateescape")
 
 
 class FifoChannel(Channel):
