@@ -29,6 +29,9 @@ from fastha.vrrp.manager import Manager
 from .hooks import Hooks, script_resolver
 from .log import Log
 
+_FETCH_S = 2.0
+"""Least distance between two readings of IPVS for metrics, and the longest that one is waited for."""
+
 
 class Balance:
     """Owns the LvsManager and joins it with the other rooms."""
@@ -41,6 +44,8 @@ class Balance:
         self._state = state
         self._files = FileWatcher(asyncio.get_running_loop(), on_change=self._file, log=self._say)
         self.manager: LvsManager | None = None
+        self._fetched = 0.0
+        self._fetching: asyncio.Task[None] | None = None
         self._config: Config | None = None
 
     def _say(self, text: str) -> None:
@@ -142,6 +147,17 @@ class Balance:
             await self.manager.stop()
 
     # ---------------------------------------------------------------- the control socket
+
+    async def fetch(self) -> None:
+        """Reads the kernel's counters, unless that was done just now; never waits for long."""
+        now = time.monotonic()
+        if self._fetching is not None and not self._fetching.done():
+            return
+        if self.manager is not None and now - self._fetched > _FETCH_S:
+            self._fetched = now
+            # not cancelled when it takes long: what the kernel still sends belongs to this reading
+            self._fetching = asyncio.get_running_loop().create_task(self.manager.refresh())
+            await asyncio.wait({self._fetching}, timeout=_FETCH_S)
 
     async def show(self) -> Any:
         """Everything about servers, with fresh counters."""

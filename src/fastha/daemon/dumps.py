@@ -20,9 +20,9 @@ from fastha.telemetry.dump_json import dump_json
 from fastha.telemetry.dump_text import dump_data, dump_stats
 from fastha.telemetry.files import Dump, dump_path, write_file_aside
 from fastha.telemetry.recorder import TransitionRecorder
-from fastha.telemetry.snapshot import DaemonSnapshot, InstanceStats
+from fastha.telemetry.snapshot import DaemonSnapshot, InstanceStats, Metric
 
-from . import snapshots
+from . import metrics_seen, snapshots
 
 if TYPE_CHECKING:
     from .main import Daemon
@@ -58,8 +58,21 @@ class Dumps:
             notifier=hooks.notifier if hooks is not None else None,
             recorder=self._recorder,
             started=daemon.started_wall,
-            more=daemon.sessions.metrics() if daemon.sessions is not None else (),
+            more=self._more(),
+            histograms=metrics_seen.histograms(daemon.engine, daemon.manager.instances.values()),
         )
+
+    def _more(self) -> tuple[Metric, ...]:
+        """Metrics of the rooms that are loaded."""
+        daemon = self._daemon
+        found = metrics_seen.metrics(daemon.engine, daemon.manager.instances.values(), daemon.split_brains)
+        if daemon.sessions is not None:
+            found += daemon.sessions.metrics()
+        if daemon.balance is not None and daemon.balance.manager is not None:
+            from . import metrics_lvs  # noqa: PLC0415
+
+            found += metrics_lvs.metrics(daemon.balance.manager.snapshot())
+        return found
 
     def data(self) -> None:
         """Writes keepalived.data."""

@@ -376,6 +376,11 @@ class Daemon:
     def _snapshot(self) -> DaemonSnapshot:
         return self.dumps.snapshot()
 
+    async def _fetch(self) -> None:
+        """What a snapshot needs of the kernel."""
+        if self.balance is not None:
+            await self.balance.fetch()
+
     @property
     def outlets(self) -> Outlets | None:
         """History and metrics; None before they were made."""
@@ -387,7 +392,9 @@ class Daemon:
 
         first = self._outlets is None
         if self._outlets is None:
-            self._outlets = Outlets(lambda text: self.log("warning", text, key=text[:60]), self._snapshot)
+            self._outlets = Outlets(
+                lambda text: self.log("warning", text, key=text[:60]), self._snapshot, self._fetch
+            )
         g = configuration.globals_
         self._outlets.configure(g, history_path(g, self.state_directory))
         if first:

@@ -8,7 +8,7 @@ here is waited for by anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,15 @@ def history_path(g: Globals, directory: Path) -> Path | None:
 class Outlets:
     """The history and the metrics of one daemon."""
 
-    def __init__(self, log: Callable[[str], None], snapshot: Callable[[], DaemonSnapshot]) -> None:
+    def __init__(
+        self,
+        log: Callable[[str], None],
+        snapshot: Callable[[], DaemonSnapshot],
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`prepare` fetches what a snapshot needs and is not at hand (the kernel's counters)."""
         self._log = log
+        self._prepare = prepare
         self._snapshot = snapshot
         self.history: History | None = None
         self._pool = DaemonPool(2, "write")
@@ -95,7 +102,7 @@ class Outlets:
         """Listens until cancelled; an address that is not there yet (a virtual one, say) is tried again."""
         from fastha.telemetry.metrics_http import MetricsServer  # noqa: PLC0415
 
-        server = MetricsServer(self._snapshot, self._log)
+        server = MetricsServer(self._snapshot, self._log, self._prepare)
         told = False
         while True:
             try:
@@ -120,6 +127,7 @@ class Outlets:
         told = False
         while True:
             try:
+                await self._prepare()
                 await write_textfile(path, self._snapshot(), self._pool)
                 told = False
             except OSError as error:

@@ -21,6 +21,7 @@ from fastha.telemetry.snapshot import (
     DaemonSnapshot,
     FileSnapshot,
     GroupSnapshot,
+    Histogram,
     InstanceSnapshot,
     InstanceStats,
     Metric,
@@ -83,6 +84,7 @@ def build(
     recorder: TransitionRecorder | None = None,
     started: float = 0.0,
     more: tuple[Metric, ...] = (),
+    histograms: tuple[Histogram, ...] = (),
 ) -> DaemonSnapshot:
     """The snapshot. `started` is the daemon's start in seconds since the epoch; `more`: metrics of other
     rooms."""
@@ -112,7 +114,7 @@ def build(
         processes=() if hub is None else process_snapshots(hub),
         channels=() if notifier is None else channel_snapshots(notifier),
         metrics=(*_instance_metrics(engine, running), *_engine_metrics(engine), *more),
-        histograms=() if recorder is None else recorder.histograms(),
+        histograms=(*histograms, *(() if recorder is None else recorder.histograms())),
     )
 
 

@@ -7,7 +7,7 @@ a snapshot when it comes, so that numbers are never older than the scrape. RFC 9
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -23,8 +23,15 @@ _MAX_REQUEST = 8192
 class MetricsServer:
     """One listening address."""
 
-    def __init__(self, snapshot: Callable[[], DaemonSnapshot], log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        snapshot: Callable[[], DaemonSnapshot],
+        log: Callable[[str], None],
+        prepare: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`prepare` is waited for before a snapshot is taken: it fetches what is not at hand."""
         self._snapshot = snapshot
+        self._prepare = prepare
         self._log = log
         self._server: asyncio.Server | None = None
         self._connections = 0
@@ -72,6 +79,8 @@ class MetricsServer:
         if path == b"/":
             body, kind = b"fastha: see /metrics\n", "text/plain"
         elif path == b"/metrics":
+            if self._prepare is not None:
+                await self._prepare()
             body, kind = render(self._snapshot()).encode("utf-8", "replace"), CONTENT_TYPE
         else:
             return _answer("404 Not Found", b"see /metrics\n")
