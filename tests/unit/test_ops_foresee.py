@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from fastha.cli.main import cli
 from fastha.config import load
 from fastha.config.model import Config
+from fastha.scripts.programs import Resolver
 from fastha.tracking.advice import advice
+from fastha.tracking.ahead import ahead
 from fastha.tracking.foresee import foresee
+from fastha.tracking.plan import tracking_plan
+from fastha.tracking.spec import Kind
 
 
 def router(priority: int = 100, extra: str = "", *, weight: str = "", script: str = "") -> Config:
@@ -254,3 +258,62 @@ def test_explain_as_json(tmp_path: Path) -> None:
     (virtual,) = data["virtual_routers"]
     assert virtual["master"] == files[0]
     assert [o["master"] for o in virtual["outcomes"]] == [files[1], files[1]]
+
+
+def test_a_session_that_brings_takeover_is_neither_weight_nor_fault() -> None:
+    """Losing it says that the other router has failed."""
+    session = "bfd_instance peer {\n neighbor_ip 192.0.2.9\n}\n"
+    result = load(
+        "-",
+        text=session
+        + """
+vrrp_instance VI {
+    interface eth0
+    virtual_router_id 51
+    priority 100
+    virtual_ipaddress {
+        192.0.2.1/24
+    }
+    track_bfd {
+        peer takeover
+    }
+}
+""",
+    )
+    assert result.config is not None
+    (virtual,) = foresee([("r1", result.config)])
+    assert not [o for o in virtual.outcomes if "peer" in o.what]
+    plan, _ = tracking_plan(result.config, Resolver())
+    for found in ({}, {(Kind.BFD, "peer"): 0}, {(Kind.BFD, "peer"): 1}):
+        one = ahead(plan, None, found, lambda _name: True)["VI"]
+        assert (one.low, one.high, one.faults, one.open, one.may_fault) == (100, 100, (), (), False)
+
+
+@pytest.mark.parametrize(("up", "faults"), [(0, ("bfd peer is down",)), (1, ())])
+def test_what_a_session_says_now_is_what_a_plan_says(up: int, faults: tuple[str, ...]) -> None:
+    result = load(
+        "-",
+        text="""
+bfd_instance peer {
+    neighbor_ip 192.0.2.9
+}
+vrrp_instance VI {
+    interface eth0
+    virtual_router_id 51
+    priority 100
+    virtual_ipaddress {
+        192.0.2.1/24
+    }
+    track_bfd {
+        peer
+    }
+}
+""",
+    )
+    assert result.config is not None
+    plan, _ = tracking_plan(result.config, Resolver())
+    one = ahead(plan, None, {(Kind.BFD, "peer"): up}, lambda _name: True)["VI"]
+    assert (one.faults, one.open, one.may_fault) == (faults, (), False)
+    unknown = ahead(plan, None, {}, lambda _name: True)["VI"]
+    assert unknown.may_fault
+    assert unknown.open == ("bfd peer",)

@@ -19,6 +19,7 @@ from fastha.config.model import Config, VrrpInstance
 from fastha.config.model_lvs import VirtualServer
 from fastha.tracking.ahead import Ahead, ahead, look, new_things
 from fastha.tracking.plan import tracking_plan
+from fastha.tracking.spec import Kind
 from fastha.vrrp.running import Running, identity
 from fastha.vrrp.words import address_text
 from fastha.vrrp.world import Prospect
@@ -102,7 +103,11 @@ async def _tracked(daemon: Daemon, config: Config) -> Mapping[str, Ahead]:
 
     hub = daemon.hooks.hub if daemon.hooks is not None else None
     plan, _said = tracking_plan(config, script_resolver(config))
-    found = await asyncio.get_running_loop().run_in_executor(None, look, *new_things(plan, hub))
+    found = dict(await asyncio.get_running_loop().run_in_executor(None, look, *new_things(plan, hub)))
+    if daemon.sessions is not None:
+        for session in daemon.sessions.manager.sessions.values():
+            if session.up or session.cause:  # else it has yet to come up or fail
+                found[Kind.BFD, session.name] = int(session.up)
 
     def link_up(name: str) -> bool:
         link = daemon.machine.table.by_name(name)

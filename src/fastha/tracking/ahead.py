@@ -138,6 +138,13 @@ def _known(
         up = link_up(entry.name)
         words = f"interface {entry.name} is {'up' if up else 'down or missing'}"
         return switch_contribution(up, entry.weight, entry.reverse), words
+    if entry.kind is Kind.BFD:
+        if entry.takeover and entry.weight == 0:
+            return NOTHING, ""
+        if number is None:
+            return None
+        words = f"bfd {entry.name} is {'up' if number else 'down'}"
+        return switch_contribution(bool(number), entry.weight, entry.reverse), words
     if entry.kind is Kind.FILE and number is not None:
         words = f"file {entry.name} holds {number}"
         return file_contribution(number, entry.weight, entry.reverse), words

@@ -17,7 +17,13 @@ from fastha.config.model import Config, VrrpInstance
 from fastha.scripts.programs import Resolver
 from fastha.tracking.plan import tracking_plan
 from fastha.tracking.spec import Entry, Kind, Target
-from fastha.tracking.weights import Contribution, effective_priority, file_contribution, switch_contribution
+from fastha.tracking.weights import (
+    NOTHING,
+    Contribution,
+    effective_priority,
+    file_contribution,
+    switch_contribution,
+)
 
 WORDS = {
     Kind.SCRIPT: "script {} fails",
@@ -108,6 +114,8 @@ def _plan(config: Config) -> Iterable[Target]:
 
 def contribution(entry: Entry, failed: bool) -> Contribution:
     """What an entry adds while all is well, or when it has failed (a file: 0 is well, 1 is not)."""
+    if entry.takeover and entry.weight == 0:
+        return NOTHING
     if entry.kind is Kind.FILE:
         return file_contribution(1 if failed else 0, entry.weight, entry.reverse)
     well = not (entry.reverse and entry.weight == 0)  # with weight 0 and reverse, being up is the failure
@@ -147,6 +155,8 @@ def _failures(router: Router, routers: tuple[Router, ...]) -> Iterable[Outcome]:
         what = f"the machine or {router.instance.interface} fails"
     yield _outcome(router, others, what, None, None)
     for entry in router.target.entries:
+        if entry.takeover and entry.weight == 0:
+            continue  # it says of another router that it has failed
         text = WORDS[entry.kind].format(entry.name)
         if contribution(entry, True).fault:
             yield _outcome(router, others, text, entry, None)

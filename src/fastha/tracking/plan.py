@@ -204,4 +204,4 @@ def _entries(source: VrrpInstance | SyncGroup, defaults: Defaults) -> Iterable[E
             if weight is None:
                 weight, default_reverse = defaults.get((kind, track.name), (0, False))
                 reverse = reverse or default_reverse
-            yield Entry(kind, track.name, weight, reverse)
+            yield Entry(kind, track.name, weight, reverse, track.takeover)

@@ -107,6 +107,9 @@ class Entry(msgspec.Struct, frozen=True):
     name: str
     weight: int = 0
     reverse: bool = False
+    takeover: bool = False
+    """A BFD session to the master: losing it makes the instance master, and with weight 0 counts for nothing
+    else."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
