@@ -73,3 +73,55 @@ def up(file: Path) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("taken down", err=True)
+
+
+@command.command()
+@click.option("--seed", type=click.IntRange(0), help="Which story; a new one without it.")
+@click.option(
+    "--peers",
+    type=click.Choice(["fastha", "mixed", "keepalived"]),
+    default="fastha",
+    show_default=True,
+    help="What the three routers run; mixed: fastha, keepalived, fastha.",
+)
+@click.option("--time", "seconds", type=click.FloatRange(1), default=30.0, show_default=True, help="Seconds.")
+@click.option(
+    "--advert",
+    type=click.FloatRange(0.01, 10),
+    default=0.1,
+    show_default=True,
+    help="Seconds between adverts.",
+)
+@click.option("--vmac", is_flag=True, help="With virtual MAC addresses.")
+@click.option(
+    "--slack",
+    type=click.FloatRange(0),
+    default=0.25,
+    show_default=True,
+    help="Seconds that this machine may add to every bound.",
+)
+def chaos(seed: int | None, peers: str, seconds: float, advert: float, vmac: bool, slack: float) -> None:
+    """Play a story of faults on real routers and check, from the packets, what must hold all the time.
+
+    The same seed is the same story. Exit code 1 when an invariant did not hold by fastha's fault.
+    """
+    import secrets  # noqa: PLC0415
+
+    from fastha.lab import LabError  # noqa: PLC0415
+    from fastha.lab.chaos import run  # noqa: PLC0415
+
+    _stop_on_signals()
+    chosen = secrets.randbelow(1 << 32) if seed is None else seed
+    try:
+        outcome = run(chosen, seconds, peers, advert=advert, vmac=vmac, slack=slack, say=click.echo)
+    except LabError as error:
+        click.echo(f"fastha lab chaos: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    for violation in outcome.of_peers:
+        click.echo(f"the peer's: {violation.invariant}: {violation.text}")
+    for violation in outcome.violations:
+        click.echo(f"does not hold: {violation.invariant}: {violation.text}")
+    click.echo(f"seed {chosen}: {outcome.terms} terms of a master, {len(outcome.violations)} violations")
+    sys.exit(1 if outcome.violations else 0)

@@ -75,49 +75,82 @@ def deafen(node: Node) -> int:
     return _nft(node.namespace, _drop("input", "deaf"))
 
 
-def mute(node: Node) -> int:
-    """The node's VRRP and BFD leave it no more, but it hears. Packets are dropped at its port of the switch,
-    so that the node's daemon cannot notice, not even one that writes frames itself."""
+_CONTROL = ("ip protocol { 112, 51 }", "ip6 nexthdr { 112, 51 }", "udp dport { 3784, 4784 }")
+
+
+def _at_switch(node: Node, what: str, verdict: str) -> int:
     when = time.time_ns()
     for port in node.ports.values():
+        chain = _chain(what, port.switch_port)
         _nft(
             node.lab.switch,
             f"add table netdev {_TABLE}\n"
-            f"add chain netdev {_TABLE} {_chain(port.switch_port)}"
+            f"add chain netdev {_TABLE} {chain}"
             f' {{ type filter hook ingress device "{port.switch_port}" priority -500; policy accept; }}\n'
-            + "".join(
-                f"add rule netdev {_TABLE} {_chain(port.switch_port)} {rule} counter drop\n"
-                for rule in ("ip protocol { 112, 51 }", "ip6 nexthdr { 112, 51 }", "udp dport { 3784, 4784 }")
-            ),
+            + "".join(f"add rule netdev {_TABLE} {chain} {match} {verdict}\n" for match in _CONTROL),
         )
     return when
 
 
-def _chain(port: str) -> str:
-    return "mute_" + "".join(letter if letter.isalnum() else "_" for letter in port)
+def mute(node: Node) -> int:
+    """The node's VRRP and BFD leave it no more, but it hears. Packets are dropped at its port of the switch,
+    so that the node's daemon cannot notice, not even one that writes frames itself."""
+    return _at_switch(node, "mute", "counter drop")
+
+
+def lose(node: Node, percent: int) -> int:
+    """Of the node's VRRP and BFD packets so many in a hundred are lost at the switch, by chance."""
+    return _at_switch(node, "lose", f"numgen random mod 100 < {percent} counter drop")
+
+
+def delay(node: Node, milliseconds: int, interface: str | None = None) -> int:
+    """Everything that the node sends leaves it so much later. Raises :exc:`LabError` without sch_netem, see
+    :func:`can_delay`."""
+    when = time.time_ns()
+    where = ("dev", interface or node.interface, "root", "netem", "delay", f"{milliseconds}ms")
+    node.run("tc", "qdisc", "replace", *where)
+    return when
+
+
+def can_delay(node: Node) -> bool:
+    """Whether this kernel has sch_netem."""
+    try:
+        node.run("tc", "qdisc", "replace", "dev", "lo", "root", "netem", "delay", "0ms")
+    except LabError:
+        return False
+    node.run("tc", "qdisc", "del", "dev", "lo", "root")
+    return True
+
+
+def undelay(node: Node, interface: str | None = None) -> int:
+    """Undo :func:`delay`."""
+    when = time.time_ns()
+    node.run("tc", "qdisc", "del", "dev", interface or node.interface, "root")
+    return when
+
+
+def _chain(what: str, port: str) -> str:
+    return f"{what}_" + "".join(letter if letter.isalnum() else "_" for letter in port)
 
 
 def heal(node: Node) -> int:
-    """Undo :func:`deafen` and :func:`mute`."""
+    """Undo :func:`deafen`, :func:`mute` and :func:`lose`."""
     when = time.time_ns()
     _nft(node.namespace, f"add table inet {_TABLE}\ndelete table inet {_TABLE}\n")
     chains = "".join(
-        f"add chain netdev {_TABLE} {_chain(port.switch_port)}\n"
-        f"flush chain netdev {_TABLE} {_chain(port.switch_port)}\n"
-        f"delete chain netdev {_TABLE} {_chain(port.switch_port)}\n"
+        f"flush chain netdev {_TABLE} {chain}\ndelete chain netdev {_TABLE} {chain}\n"
         for port in node.ports.values()
-        if _muted(node, port.switch_port)
+        for what in ("mute", "lose")
+        if _exists(node, chain := _chain(what, port.switch_port))
     )
     if chains:
         _nft(node.lab.switch, chains)
     return when
 
 
-def _muted(node: Node, port: str) -> bool:
+def _exists(node: Node, chain: str) -> bool:
     try:
-        spaces.run(
-            "ip", "netns", "exec", node.lab.switch, "nft", "list", "chain", "netdev", _TABLE, _chain(port)
-        )
+        spaces.run("ip", "netns", "exec", node.lab.switch, "nft", "list", "chain", "netdev", _TABLE, chain)
     except spaces.LabError:
         return False
     return True
