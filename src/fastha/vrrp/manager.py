@@ -611,6 +611,11 @@ class Manager:
         shown = running.shown_state if new == "FAULT" else new
         if new == "INIT" and running.deleted:
             shown = "DELETED"
+        if old == "FAULT" and running.shown == "MAINT":
+            old = "MAINT"
+            if new == "BACKUP":
+                running.cause = "maintenance is over"
+        running.shown = shown
         transition = Transition(
             instance=running.name,
             old=old,

@@ -41,6 +41,7 @@ class Running:
         "plan",
         "reasons",
         "rules",
+        "shown",
         "since_ns",
         "since_wall_ns",
         "slot",
@@ -65,6 +66,8 @@ class Running:
         self.held = False
         """Does not preempt, whatever is configured: after a switchover, until it is master again."""
         self.state = "INIT"
+        self.shown = "INIT"
+        """The state last told."""
         self.since_ns = time.monotonic_ns()
         self.since_wall_ns = time.time_ns()
         self.cause = ""
