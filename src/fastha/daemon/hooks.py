@@ -31,6 +31,8 @@ from fastha.vrrp.records import Level, Note, Transition
 
 from .log import Log
 
+_RELOAD_NS = 1_000_000_000
+"""How near to a reload a change of priority is the reload's own."""
 _STATES = {
     "MASTER": State.MASTER,
     "BACKUP": State.BACKUP,
@@ -79,6 +81,8 @@ class Hooks:
         self._waiting: dict[str, Transition] = {}
         self._effective: dict[str, int] = {}
         self._silent_priorities: dict[str, int] = {}
+        self._reconfigured: dict[str, int] = {}
+        """Instances whose base priority a reload changed, and when: keepalived tells nobody of that."""
         self._states: dict[str, str] = {}
 
     def _say(self, text: str) -> None:
@@ -88,6 +92,10 @@ class Hooks:
 
     def configure(self, config: Config) -> None:
         """Follows and tells exactly what the configuration says; on a reload, as a difference."""
+        before = {instance.name: instance.priority for instance in self._config.instances}
+        for instance in config.instances:
+            if before.get(instance.name, instance.priority) != instance.priority:
+                self._reconfigured[instance.name] = time.monotonic_ns()
         self._config = config
         resolver = script_resolver(config)
         tracking, said = tracking_plan(config, resolver)
@@ -250,6 +258,8 @@ class Hooks:
         else:
             priority = note.number
             if self._silent_priorities.pop(note.instance, None) == priority:
+                return
+            if abs(note.monotonic_ns - self._reconfigured.pop(note.instance, 0)) < _RELOAD_NS:
                 return
             state = State.MASTER_PRIORITY if running.state == "MASTER" else State.BACKUP_PRIORITY
         self.notifier.publish(
