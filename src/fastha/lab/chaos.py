@@ -156,10 +156,10 @@ class Chaos:
 
     # ---------------------------------------------------------------- blows
 
-    def _standing(self, node: Node) -> None:
-        """A router's own addresses, which some faults take away."""
+    def _back(self, node: Node, *lines: str) -> None:
+        """Undoes with lines of ip(8), and gives a router its own addresses, which some faults take away."""
         four, six = self._own(node.name)
-        node.ip(f"address replace {four} dev eth0", f"address replace {six} dev eth0 nodad")
+        node.ip(*lines, f"address replace {four} dev eth0", f"address replace {six} dev eth0 nodad")
 
     def _delete(self, node: Node) -> None:
         for address in (f"{VIPS[0]}/24", f"{VIPS[1]}/64"):
@@ -185,11 +185,11 @@ class Chaos:
                 return lambda: faults.plug(node)
             case "link down":
                 faults.link_down(node)
-                return lambda: (faults.link_up(node), self._standing(node))
+                return lambda: self._back(node, "link set eth0 up")
             case "flush":
                 faults.flush_addresses(node)
                 # the kernel has taken the link-local address too; it comes back with the link
-                return lambda: (node.ip("link set eth0 down", "link set eth0 up"), self._standing(node))
+                return lambda: self._back(node, "link set eth0 down", "link set eth0 up")
             case "recreate":
                 faults.delete_interface(node)
                 return lambda: faults.recreate_interface(node)
@@ -198,7 +198,8 @@ class Chaos:
             case "deafen":
                 faults.deafen(node)
             case "isolate":
-                faults.mute(node), faults.deafen(node)
+                faults.mute(node)
+                faults.deafen(node)
             case "lose":
                 faults.lose(node, blow.amount)
             case "delay":
@@ -206,7 +207,7 @@ class Chaos:
                 return lambda: faults.undelay(node)
             case "delete":
                 self._delete(node)
-                return lambda: None
+                return time.time_ns
             case "reload":
                 daemon.reload(self._text(blow.amount))
                 return lambda: daemon.reload(self._text(self.priorities[blow.router]))
