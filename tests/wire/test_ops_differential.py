@@ -1,5 +1,5 @@
-"""One more sequence of events under Debian's keepalived and under fastha: a peer that comes and goes, one that
-is deaf, failing scripts, a reload that removes, adds and changes, the end. The same lines, the same calls.
+"""One more sequence of events under Debian's keepalived and under fastha: a peer that comes and goes, one
+that is deaf, failing scripts, a reload that removes, adds and changes, the end. Same lines, same calls.
 """
 
 from __future__ import annotations
