@@ -21,6 +21,7 @@ from bench.model import Result, Scenario, Size, kept, statistic
 from bench.report import write_report
 from bench.scenarios import NAMES
 from fastha.lab import LabError
+from fastha.lab.bfd import BFD_DAEMONS
 from fastha.lab.peers import Wakeups
 from fastha.lab.spaces import run
 
@@ -135,7 +136,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="all in about five minutes")
     parser.add_argument("--smallest", action="store_true", help="only to see that it works")
     parser.add_argument(
-        "--daemon", action="append", default=[], choices=sorted(DAEMONS), help="only this one"
+        "--daemon",
+        action="append",
+        default=[],
+        choices=sorted({*DAEMONS, *BFD_DAEMONS}),
+        help="only this one",
     )
     parser.add_argument("--case", action="append", default=[], help="only cases with this in their names")
     parser.add_argument("--out", type=Path, help="directory of the JSON files")

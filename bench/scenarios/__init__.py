@@ -1,3 +1,14 @@
 """One scenario a file; see :class:`bench.model.Scenario`. The order here is that of the report."""
 
-NAMES = ("failover", "mass", "steady", "jitter", "start", "flood")
+NAMES = (
+    "failover",
+    "mass",
+    "steady",
+    "jitter",
+    "start",
+    "flood",
+    "bfd_detect",
+    "bfd_false",
+    "bfd_cost",
+    "bfd_takeover",
+)

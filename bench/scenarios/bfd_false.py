@@ -1,0 +1,84 @@
+"""False detections: two healthy neighbours at short intervals on a machine that is idle, or loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+
+from bench.bed import hogs
+from bench.bfd_bed import EXPIRED, between, bfd_daemon, bfd_lab, ends_of_up, wait_rate
+from bench.model import Case, Goal, Metric, Size
+from fastha.lab import Capture
+from fastha.lab.bfd import BFD_DAEMONS
+
+TITLE = "BFD: false detections"
+TEXT = """Both ends run the same daemon on this machine, one session, multiplier 3, and nothing happens to
+them but what the machine does by itself: idle, or with a process on every processor that only spins. Counted
+are the ends of Up for which one side says that the detection time expired. *Late* is the share of packets
+that came more than one interval after the one before; jitter alone makes none.
+"""
+METRICS = (
+    Metric("false_detections", "false detections", ("sum",), 0),
+    Metric("late_percent", "late packets, %", ("p50", "max"), 2),
+    Metric("longest_gap_intervals", "longest gap, intervals", ("max",), 2),
+)
+GOALS = (
+    Goal("at most a fifth of the real-time loop's", "false_detections", "sum", "bare-rt", 0.2),
+    Goal("no more than keepalived's", "false_detections", "sum", "keepalived", 1),
+    Goal("no more than BIRD's", "false_detections", "sum", "bird", 1),
+)
+
+
+def cases(size: Size) -> list[Case]:
+    """10 and 3.3 ms, idle and loaded."""
+    everybody = ("fastha", "keepalived", "bird", "frr", "bare", "bare-rt")
+    if size == "smallest":
+        return [Case("50 ms idle", _parameters(50_000, False, 1), everybody[:2])]
+    seconds = 10 if size == "quick" else 60
+    plan = [(10_000, False), (10_000, True), (3_300, False), (3_300, True)]
+    return [
+        Case(
+            f"{us / 1000:g} ms {'loaded' if loaded else 'idle'}",
+            _parameters(us, loaded, seconds),
+            tuple(d for d in everybody if us >= BFD_DAEMONS[d].least_us),
+        )
+        for us, loaded in plan
+    ]
+
+
+def _parameters(us: int, loaded: bool, seconds: float) -> dict[str, float | bool]:
+    return {"interval_us": us, "loaded": loaded, "seconds": seconds}
+
+
+def measure(case: Case, daemon: str) -> dict[str, list[float]]:
+    """One bed, one span of time."""
+    us = int(case.parameters["interval_us"])
+    with bfd_lab(2) as (lab, nodes):
+        wire = Capture(lab, "lan", everything=True)
+        since = time.time_ns()
+        ends = [bfd_daemon(daemon, node, [between(n, 3 - n, us)]) for n, node in enumerate(nodes, 1)]
+        for end in ends:
+            end.start()
+        wait_rate(wire, "r1", us, since, dst="10.0.0.2")
+        wait_rate(wire, "r2", us, since, dst="10.0.0.1")
+        load = hogs(os.cpu_count() or 1) if case.parameters["loaded"] else contextlib.nullcontext()
+        with load:
+            begin = time.time_ns()
+            time.sleep(case.parameters["seconds"])
+            end_ns = time.time_ns()
+        wire.stop()
+        frames = wire.bfd(since=begin, until=end_ns)
+        assert all(end.running for end in ends)
+    gaps = [
+        (after.at_ns - before.at_ns) / 1000 / us
+        for node in ("r1", "r2")
+        for before, after in itertools.pairwise([f for f in frames if f.node == node])
+        if before.bfd is not None and after.bfd is not None and before.bfd.state == after.bfd.state == 3
+    ]
+    return {
+        "false_detections": [float(ends_of_up(frames, diag=EXPIRED))],
+        "late_percent": [100 * sum(gap > 1.05 for gap in gaps) / max(1, len(gaps))],
+        "longest_gap_intervals": [max(gaps, default=0.0)],
+    }
