@@ -6,7 +6,7 @@ import random
 import time
 
 from bench.bed import sleep_ms
-from bench.bfd_bed import DOWN, EXPIRED, MULTIPLIER, between, bfd_daemon, bfd_lab, wait_rate
+from bench.bfd_bed import DOWN, EXPIRED, MULTIPLIER, UP, between, bfd_daemon, bfd_lab, wait_rate
 from bench.model import Case, Goal, Metric, Size
 from fastha.lab import Capture, wait_for
 from fastha.lab.bfd import BFD_DAEMONS
@@ -69,7 +69,9 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
             wait_rate(wire, f"r{n}", us, since, dst="10.0.0.1")
         sleep_ms(300)
         for n, peer in peers.items():
-            wait_rate(wire, "r1", us, time.time_ns(), dst=f"10.0.0.{n}")  # also after a flap
+            wait_for(
+                f"the session with r{n} is up", lambda n=n: _up(wire, n), timeout=20
+            )  # after a flap, too
             sleep_ms(random.random() * us / 1000)
             when = peer.kill()
 
@@ -88,3 +90,9 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
         samples["flaps"].append(lost)
         assert under_test.running
     return samples
+
+
+def _up(wire: Capture, n: int) -> bool:
+    """Whether both ends of a session said Up last."""
+    said = [wire.bfd("r1", dst=f"10.0.0.{n}"), wire.bfd(f"r{n}", dst="10.0.0.1")]
+    return all(frames and frames[-1].bfd is not None and frames[-1].bfd.state == UP for frames in said)

@@ -68,11 +68,13 @@ class BfdManager:
         on_moved: Callable[[], None],
         on_asked: Callable[[str, str, str], BfdInstance | None],
         mac_of: MacOf,
+        forwards: Callable[[int], bool],
     ) -> None:
         """`on_moved`: a session got another slot, or its end; who tracks it must be told again.
         `on_asked`: whether
         somebody else (`bfd auto`) takes a session that the neighbour (interface, neighbour, our address)
-        asks for.
+        asks for. `forwards`: whether
+        this machine forwards packets of a family, without which it returns no Echo.
         """
         self.engine = engine
         self.table = table
@@ -82,6 +84,7 @@ class BfdManager:
         self._on_moved = on_moved
         self._on_asked = on_asked
         self._mac_of = mac_of
+        self._forwards = forwards
         self._by_slot: dict[int, Session] = {}
         self._leaving: dict[int, Session] = {}
         self._free: list[int] = []
@@ -169,6 +172,11 @@ class BfdManager:
         """Brings one session to where its configuration and the machine's links have it."""
         planned = plan_session(session.conf, self.table, self._mac_of)
         spec = planned.spec
+        if spec is not None and spec.min_echo_rx_us and not self._forwards(spec.family):
+            if session.slot is None:
+                text = "min_echo_rx: this machine does not forward, so no Echo packets are promised"
+                self._note(session, "bfd_echo", "warning", text)
+            spec = msgspec.structs.replace(spec, min_echo_rx_us=0)
         if spec is None:
             if planned.waits != session.waits:
                 self._note(session, "bfd_waits", "warning", f"waits: {planned.waits}")

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastha._core.bfd_spec import BfdTrack
@@ -59,6 +61,7 @@ class Sessions:
             on_moved=self._moved,
             on_asked=self._asked,
             mac_of=self._mac_of,
+            forwards=_forwards,
         )
         daemon.manager.on_started = self._started
         self._config = Config()
@@ -368,3 +371,11 @@ class Sessions:
         session = self._named(arguments)
         self.manager.admin(session, bool(arguments.get("up")))
         return {"session": session.name, "up": bool(arguments.get("up"))}
+
+
+def _forwards(family: int) -> bool:
+    name = "ipv4/ip_forward" if family == socket.AF_INET else "ipv6/conf/all/forwarding"
+    try:
+        return Path("/proc/sys/net", name).read_text().strip() == "1"
+    except OSError:
+        return False
