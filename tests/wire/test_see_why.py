@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from vrrp_bed import Bed, bed, needs_root
 
-from fastha.lab import wait_for
+from fastha.lab import faults, wait_for
 from fastha.lab.confs import block, config, instance
 from fastha.lab.daemons import FasthaDaemon
 
@@ -144,3 +145,50 @@ def test_why_it_is_master_and_how_it_came_to_that(place: Path) -> None:
         )  # fmt: skip
         assert gone.returncode == 1
         assert "priority 150→90" in gone.stdout
+
+
+def test_adverts_that_do_not_come_are_told_before_anybody_is_dead() -> None:
+    patient = ["down_timer_adverts 12"]
+    with bed("seemiss") as test_bed:
+        first, second = (
+            test_bed.daemon(
+                n,
+                "fastha",
+                config(instance("VI_1", vrid=52, priority=p, addresses=["198.51.100.52/24"], lines=patient)),
+            )
+            for n, p in ((1, 150), (2, 100))
+        )
+        assert isinstance(second, FasthaDaemon)
+        test_bed.wait_master(1, "198.51.100.52")
+        wait_for("the master is heard", lambda: second.show("instance", "VI_1")["last_heard_s"] is not None)
+        first.pause()
+        time.sleep(0.4)
+        first.resume()
+        wait_for("it is told", lambda: "did not come" in second.log())
+        assert second.show("instance", "VI_1")["counters"]["adverts_missed"] >= 2
+        assert "MASTER" not in second.log()
+        assert any(e.get("kind") == "adverts_missed" for e in second.show("events"))
+
+
+def test_two_masters_are_a_split_brain_while_it_lasts() -> None:
+    with bed("seesplit") as test_bed:
+        first, second = (
+            test_bed.daemon(
+                n, "fastha", config(instance("VI_1", vrid=53, priority=p, addresses=["198.51.100.53/24"]))
+            )
+            for n, p in ((1, 150), (2, 100))
+        )
+        assert isinstance(first, FasthaDaemon)
+        assert isinstance(second, FasthaDaemon)
+        test_bed.wait_master(1, "198.51.100.53")
+        wait_for("the backup is one", lambda: second.show()[0]["state"] == "BACKUP")
+        faults.mute(test_bed.routers[0])  # it hears the other, who does not hear it
+        wait_for("the split is seen", lambda: bool(first.show()[0]["split_brain"]), timeout=10)
+        now = why(first, "VI_1")["now"][0]
+        assert now["split_brain"]["peer"] == "198.51.100.2"
+        assert "and so is 198.51.100.2" in now["verdict"]
+        assert first.log().count("split brain:") == 1
+        faults.heal(test_bed.routers[0])
+        wait_for("it is over", lambda: not first.show()[0]["split_brain"], timeout=10)
+        wait_for("that is told", lambda: "no sign of a second master any more" in first.log())
+        assert first.show()[0]["state"] == "MASTER"

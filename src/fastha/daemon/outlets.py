@@ -133,5 +133,8 @@ class Outlets:
             except OSError as error:
                 if not told:
                     told = True
-                    self._log(f"metrics cannot be written to {path}: {error.strerror}")
+                    self._log(
+                        f"metrics cannot be written to {path}: {error.strerror}. Make room, or name another "
+                        f"place with fastha_metrics_file; tried again every {FILE_EVERY_S:g} s"
+                    )
             await asyncio.sleep(FILE_EVERY_S)

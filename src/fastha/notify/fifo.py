@@ -66,6 +66,7 @@ class FifoChannel(Channel):
         self._deleted_word = deleted_word
         self._priority_changes = priority_changes
         self._fd = -1
+        self._full = False
         self._made = False
         self._script: Execution | None = None
         self._closing = False
@@ -116,6 +117,7 @@ class FifoChannel(Channel):
             written = os.write(self._fd, line)
         except BlockingIOError:
             self.dropped += 1
+            self._full = True
             self._trouble(
                 "it is full and lines are dropped",
                 "Nothing reads it, or too slowly: see that the program that reads it runs",
@@ -124,10 +126,14 @@ class FifoChannel(Channel):
             self.failed += 1
             self._trouble(f"cannot be written: {error.strerror}", "Remove it and reload to have it made anew")
         else:
-            if written == len(line):
+            if written != len(line):
+                self.failed += 1
+            elif not self._full or self._has_room():
+                # while it is nearly full a short line may fit where a long one does not: that is no cure
+                self._full = False
                 self._works()
             else:
-                self.failed += 1
+                self.delivered += 1
 
     async def close(self, grace: float) -> None:
         """Lets the reader read what is there, for at most `grace` seconds; then ends it and removes the
@@ -187,6 +193,10 @@ class FifoChannel(Channel):
     def _fail(self, problem: str) -> None:
         self.last_error = problem
         self._log(f"notify_fifo {self.spec.path} cannot be used: {problem}")
+
+    def _has_room(self) -> bool:
+        """Whether at least half of the pipe has been read."""
+        return 2 * self._unread() <= fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
 
     def _unread(self) -> int:
         """Bytes that nobody has read yet."""
