@@ -32,8 +32,8 @@ test-c:
 	@cmake --build build/cmake -j 2 >/dev/null
 	ctest --test-dir build/cmake --output-on-failure
 	@cmake -S . -B build/tsan -DCMAKE_BUILD_TYPE=Debug -DFASTHA_SANITIZE=thread >/dev/null
-	@cmake --build build/tsan -j 2 --target test_core >/dev/null
-	ctest --test-dir build/tsan --output-on-failure -R '^test_core$$'
+	@cmake --build build/tsan -j 2 --target test_core test_threads >/dev/null
+	ctest --test-dir build/tsan --output-on-failure -R "^test_(core|threads)$$"
 
 # FUZZ_SECONDS for each target; what is found new stays in build/fuzz-corpus.
 FUZZ_SECONDS ?= 10

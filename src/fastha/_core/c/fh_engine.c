@@ -55,8 +55,12 @@ fh_ns fh_now(void) {
 
 /* ------------------------------------------------------------------ events and states that others read */
 
+/* A lost event costs history, a lost RETIRED would cost memory: half of the ring is kept for those. More come
+ * only for commands, of which the main thread sends no such number without reading events. */
 void fh_engine_tell(fh_engine *e, const fh_event *event) {
-    if (!fh_ring_put(&e->events, event)) {
+    uint32_t all = e->events.mask + 1;
+
+    if (!fh_ring_put_within(&e->events, event, event->type == FH_EVENT_RETIRED ? all : all / 2)) {
         fh_count(&e->stat[FH_ENGINE_EVENTS_LOST], 1);
         e->events_lost = true;
     }

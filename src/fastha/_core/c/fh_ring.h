@@ -27,16 +27,21 @@ static inline void fh_ring_init(fh_ring *r, void *memory, uint32_t records_pow2,
     r->size = size;
 }
 
-static inline bool fh_ring_put(fh_ring *r, const void *record) {
+/* Refuses when the ring would then hold more than most records. */
+static inline bool fh_ring_put_within(fh_ring *r, const void *record, uint32_t most) {
     uint32_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
 
-    if (head - r->tail_seen > r->mask) {
+    if (head - r->tail_seen >= most) {
         r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
-        if (head - r->tail_seen > r->mask) return false;
+        if (head - r->tail_seen >= most) return false;
     }
     memcpy(r->records + (size_t)(head & r->mask) * r->size, record, r->size);
     atomic_store_explicit(&r->head, head + 1, memory_order_release);
     return true;
+}
+
+static inline bool fh_ring_put(fh_ring *r, const void *record) {
+    return fh_ring_put_within(r, record, r->mask + 1);
 }
 
 static inline bool fh_ring_get(fh_ring *r, void *record) {
