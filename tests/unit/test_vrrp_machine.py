@@ -538,6 +538,14 @@ def test_maintenance_without_a_successor_loses_nothing() -> None:
     assert what(node) == ["advert 100"] * 3
 
 
+def test_maintenance_waits_for_a_successor_also_where_a_stop_does_not() -> None:
+    node = master(graceful=False)
+    node.told_faults(0, add=MAINTENANCE)
+    assert node.state() == "HANDOVER"
+    node.advance(3 * S)
+    assert node.state() == "MASTER"
+
+
 def test_maintenance_that_is_forced_leaves_without_a_successor() -> None:
     node = master(graceful=True)
     node.told_faults(0, add=MAINTENANCE | LEAVE)

@@ -193,9 +193,15 @@ class Maintenance:
         for at in range(0, len(targets), 64):  # as many sockets as that at a time
             some = targets[at : at + 64]
             found += await asyncio.gather(
-                *(outlook(r, daemon.engine, daemon.machine.table, statements) for r in some)
+                *(outlook(r, daemon.engine, daemon.machine.table, statements, self._bfd) for r in some)
             )
         return found
+
+    def _bfd(self, neighbour: str, interface: str) -> str:
+        """The state of the BFD session with a neighbour; empty when there is none."""
+        sessions = self._daemon.sessions
+        session = sessions.manager.to(neighbour, interface) if sessions is not None else None
+        return session.state if session is not None else ""
 
     async def _do_outlook(self, arguments: dict[str, Any]) -> Any:
         kind, name, targets = self.resolve(arguments)

@@ -45,11 +45,16 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def outlook(
-    running: Running, engine: Engine, table: LinkTable, statements: Sequence[Any] = ()
+    running: Running,
+    engine: Engine,
+    table: LinkTable,
+    statements: Sequence[Any] = (),
+    bfd: Callable[[str, str], str] = lambda _neighbour, _interface: "",
 ) -> Outlook:
     """What is known of who would take over from an instance.
 
-    `statements`: what other routers say of themselves, each the answer to `fastha show --json` there.
+    `statements`: what other routers say of themselves, each the answer to `fastha show --json` there. `bfd`:
+    the state of the BFD session with a neighbour on an interface, empty when there is none.
     """
 
     def known(verdict: str, why: str) -> Outlook:
@@ -67,7 +72,7 @@ async def outlook(
             who = running.master or "another router"
             return known(THERE, f"{who} is master, last heard {age / 1e9:.2f} s ago")
         return known(UNKNOWN, "not master here, and no master is heard")
-    return known(*await _neighbours(running, engine, table))
+    return known(*await _neighbours(running, engine, table, bfd))
 
 
 def _said(running: Running, statement: Any) -> tuple[str, str]:
@@ -95,7 +100,9 @@ def machines(running: Running, engine: Engine) -> list[_IPAddress]:
     return [ipaddress.ip_address(text) for text in heard if text]
 
 
-async def _neighbours(running: Running, engine: Engine, table: LinkTable) -> tuple[str, str]:
+async def _neighbours(
+    running: Running, engine: Engine, table: LinkTable, bfd: Callable[[str, str], str]
+) -> tuple[str, str]:
     """What those machines say."""
     conf = running.conf
     link = running.plan.link if running.plan is not None else None
@@ -113,8 +120,11 @@ async def _neighbours(running: Running, engine: Engine, table: LinkTable) -> tup
     far = [str(p) for p in peers if p not in answers]
     if there:
         verb = "answers" if len(there) == 1 else "answer"
+        states = {peer: bfd(peer, link.name) for peer in there}
+        sessions = "".join(f" (BFD session {state})" for state in states.values() if state)
         return UNKNOWN, (
-            f"{', '.join(there)} {verb} on {link.name}; whether VRRP runs there cannot be heard from a backup"
+            f"{', '.join(there)} {verb} on {link.name}{sessions}; whether VRRP runs there cannot be heard "
+            "from a backup"
         )
     if far:
         return UNKNOWN, f"{', '.join(far)} is not on {link.name}, so it cannot be asked directly"

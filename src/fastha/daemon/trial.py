@@ -76,6 +76,7 @@ class Trial:
         self.deadline = time.monotonic() + confirm_s
         self.before: dict[Identity, Before] = {}
         self._watched: list[Neighbour] = []
+        self._well: set[str] = set()
         self._failing: dict[str, float] = {}
         self._counted: dict[int, dict[str, int]] = {}
         self._refused: dict[int, set[str]] = {}
@@ -95,7 +96,21 @@ class Trial:
             self._counted[running.slot] = daemon.engine.counters(running.slot)
             refused = daemon.engine.rejects(running.slot)
             self._refused[running.slot] = {why for why, count in refused.items() if count}
+        self._well = {text for text, well in self._others().items() if well}
         self._watched = await self._answering(self._neighbours())
+
+    def _others(self) -> dict[str, bool]:
+        """BFD sessions and virtual servers: what is to be said when one is no longer well, and whether it
+        is."""
+        daemon = self.daemon
+        found: dict[str, bool] = {}
+        if daemon.sessions is not None:
+            for session in daemon.sessions.manager.sessions.values():
+                found[f"BFD session {session.name} is no longer up"] = session.state == "up"
+        if daemon.balance is not None and daemon.balance.manager is not None:
+            for virtual in daemon.balance.manager.virtual:
+                found[f"virtual server {virtual.name} has lost its quorum"] = virtual.quorum_up
+        return found
 
     def _neighbours(self) -> list[Neighbour]:
         """Whom to ask: the other routers' machines, and the addresses that another router holds."""
@@ -151,6 +166,7 @@ class Trial:
                     for address in was.addresses
                     if address in kept and address.packed not in here
                 ]
+        found += [text for text, well in self._others().items() if not well and text in self._well]
         if found:
             return self._lasting(found, now)
         if self._watched:

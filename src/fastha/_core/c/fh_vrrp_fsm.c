@@ -338,7 +338,9 @@ fh_vrrp_actions fh_vrrp_step(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_
         leave(p, v, &a, in->now, false, p->graceful && !in->arg, FH_VRRP_WHY_SHUTDOWN);
         break;
     case FH_VRRP_EV_FAULT:
-        leave(p, v, &a, in->now, true, p->graceful && in->arg != FH_VRRP_LEAVE_NOW,
+        /* To leave only if somebody comes, it must wait whether somebody does, whatever is configured. */
+        leave(p, v, &a, in->now, true,
+              in->arg == FH_VRRP_LEAVE_TO_SOMEBODY || (p->graceful && in->arg != FH_VRRP_LEAVE_NOW),
               in->arg != FH_VRRP_LEAVE_NOW ? FH_VRRP_WHY_MAINTENANCE : FH_VRRP_WHY_FAULT);
         if (v->state == FH_VRRP_HANDOVER) v->return_alone = in->arg == FH_VRRP_LEAVE_TO_SOMEBODY;
         break;
