@@ -93,7 +93,9 @@ static void transmit(struct session *s, bool final) {
     put(p + 8, s->remote_discr);
     put(p + 12, min_tx(s));
     put(p + 16, s->interval_us);
-    (void)!send(s->fd, p, sizeof p, 0);
+    /* not connected: an ICMP error of a dead neighbour would take the place of the next packet */
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = s->peer};
+    (void)!sendto(s->fd, p, sizeof p, 0, (struct sockaddr *)&to, sizeof to);
 }
 
 static void schedule(struct session *s, int64_t from) {
@@ -130,6 +132,7 @@ static void heard(const uint8_t *p, ssize_t length, in_addr_t from) {
     if (s == NULL)
         return;
     uint8_t remote = p[1] >> 6;
+    uint32_t asked_us = s->remote_min_rx_us;
     s->remote_discr = get(p + 4);
     s->remote_min_tx_us = get(p + 12);
     s->remote_min_rx_us = get(p + 16);
@@ -138,6 +141,8 @@ static void heard(const uint8_t *p, ssize_t length, in_addr_t from) {
         s->ask = false;
     int64_t at = now();
     s->detect_at = at + (int64_t)s->remote_multiplier * larger(s->interval_us, s->remote_min_tx_us) * 1000;
+    if (s->remote_min_rx_us < asked_us) /* at once (6.8.3) */
+        schedule(s, at);
     if (s->state == UP && remote <= DOWN)
         change(s, DOWN, 3, "neighbor");
     else if (s->state == DOWN && remote == DOWN)
@@ -153,20 +158,21 @@ static void heard(const uint8_t *p, ssize_t length, in_addr_t from) {
 static void open_session(char *line) {
     char local[64], peer[64];
     unsigned interval, multiplier;
-    struct sockaddr_in at = {.sin_family = AF_INET}, to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    struct in_addr to;
     struct session *s = &sessions[count];
     int ttl = 255;
     if (count == MAX_SESSIONS || sscanf(line, "%63s %63s %u %u", local, peer, &interval, &multiplier) != 4 ||
-        !inet_aton(local, &at.sin_addr) || !inet_aton(peer, &to.sin_addr)) {
+        !inet_aton(local, &at.sin_addr) || !inet_aton(peer, &to)) {
         fprintf(stderr, "bare_bfd: not a session: %s", line);
         exit(1);
     }
     at.sin_port = htons((uint16_t)(49152 + count));
     s->fd = socket(AF_INET, SOCK_DGRAM, 0);
     if (s->fd < 0 || setsockopt(s->fd, IPPROTO_IP, IP_TTL, &ttl, sizeof ttl) ||
-        bind(s->fd, (struct sockaddr *)&at, sizeof at) || connect(s->fd, (struct sockaddr *)&to, sizeof to))
+        bind(s->fd, (struct sockaddr *)&at, sizeof at))
         die("sending socket");
-    s->peer = to.sin_addr.s_addr;
+    s->peer = to.s_addr;
     s->interval_us = interval;
     s->multiplier = (uint8_t)multiplier;
     s->state = DOWN;
