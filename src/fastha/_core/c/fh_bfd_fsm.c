@@ -1,6 +1,8 @@
 /* See fh_bfd_fsm.h. Section numbers are RFC 5880's unless another is named. */
 #include "fh_bfd_fsm.h"
 
+#include "fh_break.h"
+
 static const char *const cause_names[FH_BFD_CAUSES] = {
     [FH_BFD_WHY_NONE] = "none",
     [FH_BFD_WHY_HANDSHAKE] = "handshake",
@@ -327,7 +329,7 @@ enum fh_bfd_rx fh_bfd_receive(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_in
     bool admin_down = s->state == FH_BFD_ADMIN_DOWN;
     bool changed = !admin_down && hear_state(p, s, in, packet->state, out);
     settle(p, s, in, out); /* steps 14, 16, 18 and 20; before sending, so that D and P are right */
-    if ((packet->flags & FH_BFD_POLL) && is_session(p))
+    if ((packet->flags & FH_BFD_POLL) && is_session(p) && !FH_BROKEN(FH_BREAK_BFD_POLL))
         out->bits |= FH_BFD_DO_FINAL; /* 6.8.7: whatever the state; it tells the change of state as well */
     else if (changed) {
         send_now(p, s, in, out);
@@ -340,8 +342,8 @@ enum fh_bfd_rx fh_bfd_receive(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_in
 
 static void on_detect(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_input *in, fh_bfd_actions *out) {
     fh_ns deadline = detect_deadline(p, s);
-    if (in->now < deadline) return; /* heard meanwhile */
-    if (in->now < with_credit(deadline, slept_since(in, s->asleep_mark))) {
+    if (in->now < deadline || FH_BROKEN(FH_BREAK_BFD_DETECT)) return; /* heard meanwhile */
+    if (!FH_BROKEN(FH_BREAK_BFD_SLEEP) && in->now < with_credit(deadline, slept_since(in, s->asleep_mark))) {
         out->bits |=
             FH_BFD_DO_STALLED; /* we slept for part of that silence: give the neighbour the rest of it */
         return;

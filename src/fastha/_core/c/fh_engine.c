@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define EPOLL_BATCH 64
-#define STALL_TOLD (10 * FH_NS_PER_MSEC) /* lateness of the whole engine that is worth an event */
-#define SLEPT (100 * FH_NS_PER_MSEC)     /* suspend longer than this counts as having been away */
+#define STALL_TOLD FH_NODE_LATE      /* lateness of the whole engine that is worth an event */
+#define SLEPT (100 * FH_NS_PER_MSEC) /* suspend longer than this counts as having been away */
 
 /* What an epoll event stands for: a small number, or a receive socket's slot above them. */
 enum { ON_COMMAND, ON_MONITOR, ON_ROUTES, ON_PLAN, ON_SOCK };
@@ -425,6 +425,15 @@ static bool read_ready(fh_engine *e, const struct epoll_event *ready, int count,
     return count > 0;
 }
 
+static bool read_again(void *io, fh_ns now) {
+    fh_engine *e = io;
+    struct epoll_event ready[EPOLL_BATCH];
+    int count = wait_for(e, ready, 0);
+
+    turn_bfd(e, ready, count, now);
+    return read_ready(e, ready, count, now);
+}
+
 static void turn(fh_engine *e, bool more) {
     struct epoll_event ready[EPOLL_BATCH];
     fh_ns due = fh_node_next(&e->node);
@@ -443,34 +452,24 @@ static void turn(fh_engine *e, bool more) {
     }
     int count = wait_for(e, ready, timeout);
     fh_ns now = fh_now();
-    e->node.woke = now;
     atomic_store_explicit(&e->last_turn, now, memory_order_relaxed);
     fh_count(&e->stat[FH_ENGINE_WAKEUPS], 1);
 
     fh_ns bfd_late = fh_bfd_node_woke(&e->bfd, e->turned, bfd_due, now);
     e->turned = now;
-    if (due <= now && now - due > STALL_TOLD) {
-        late(e, now - due, now);
-        fh_node_overslept(&e->node, now);
+    fh_ns woke_late = fh_node_woke(&e->node, due, now);
+    if (woke_late > STALL_TOLD) {
+        late(e, woke_late, now);
     } else if (bfd_late > 0) {
         late_for_bfd(e, bfd_late, now);
     }
     turn_bfd(e, ready, count, now);
     e->bfd_fast = e->bfd.fastest <= 50 * FH_NS_PER_MSEC;
     read_ready(e, ready, count, now);
-    if (fh_node_next(&e->node) <= now) {
-        /* Before anybody is declared dead: what came in while we read, too. */
-        for (int rounds = 0; rounds < 4; rounds++) {
-            count = wait_for(e, ready, 0);
-            turn_bfd(e, ready, count, now);
-            if (!read_ready(e, ready, count, now)) break;
-        }
-        due = fh_node_next(&e->node);
-        if (due <= now) {
-            fh_count(&e->stat[FH_ENGINE_TIMERS], 1);
-            if (now - due <= STALL_TOLD) late(e, now - due, now);
-            fh_node_run_timers(&e->node, now);
-        }
+    fh_ns lateness = fh_node_expire(&e->node, read_again, e, now);
+    if (lateness >= 0) {
+        fh_count(&e->stat[FH_ENGINE_TIMERS], 1);
+        if (lateness <= STALL_TOLD) late(e, lateness, now);
     }
     if (e->repair_at != 0 && now >= e->repair_at) fh_engine_repair(e, now);
     clocks(e, now);

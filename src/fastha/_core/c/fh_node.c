@@ -1,5 +1,7 @@
 #include "fh_node.h"
 
+#include "fh_break.h"
+
 static const fh_ns teach_after[] = {5 * FH_NS_PER_MSEC, 20 * FH_NS_PER_MSEC, 60 * FH_NS_PER_MSEC};
 #define TEACHINGS (sizeof(teach_after) / sizeof(teach_after[0]))
 
@@ -35,18 +37,21 @@ static fh_inst *member(const fh_node *n, const fh_group *g, uint32_t i) {
 static void group_claim(fh_node *n, fh_group *g, fh_ns now) {
     for (uint32_t i = 0; i < g->count; i++) {
         fh_inst *m = member(n, g, i);
+        if (FH_BROKEN(FH_BREAK_GROUP_CLAIM)) continue;
         if (m == NULL ||
             !(m->fsm.state == FH_VRRP_MASTER || (m->fsm.state == FH_VRRP_BACKUP && m->fsm.wants_master)))
             return;
     }
     for (uint32_t i = 0; i < g->count; i++)
-        apply(n, member(n, g, i), FH_VRRP_EV_GROUP_MASTER, 0, NULL, 0, now);
+        if (!FH_BROKEN(FH_BREAK_GROUP_CLAIM) || member(n, g, i)->fsm.wants_master)
+            apply(n, member(n, g, i), FH_VRRP_EV_GROUP_MASTER, 0, NULL, 0, now);
 }
 
 static void group_yield(fh_node *n, fh_group *g, const fh_inst *first, bool succeeded, fh_ns now) {
     for (uint32_t i = 0; i < g->count; i++) {
         fh_inst *m = member(n, g, i);
-        if (m != NULL && m != first) apply(n, m, FH_VRRP_EV_GROUP_BACKUP, succeeded, NULL, 0, now);
+        if (m != NULL && m != first && !FH_BROKEN(FH_BREAK_GROUP_YIELD))
+            apply(n, m, FH_VRRP_EV_GROUP_BACKUP, succeeded, NULL, 0, now);
     }
 }
 
@@ -189,7 +194,10 @@ static void perform(fh_node *n, fh_inst *inst, const fh_vrrp_actions *a, const f
     } else if ((a->bits & FH_VRRP_DO_ANNOUNCE) && inst->fsm.state == FH_VRRP_MASTER) {
         n->ops->announce(n->io, inst, 1);
     }
-    if (a->bits & FH_VRRP_DO_TIMER) fh_timer_set(&n->timers, &inst->t_proto, inst->fsm.timer);
+    if (a->bits & FH_VRRP_DO_TIMER) {
+        fh_ns early = FH_BROKEN(FH_BREAK_EARLY) && inst->fsm.timer != FH_NEVER ? FH_NS_PER_MSEC : 0;
+        fh_timer_set(&n->timers, &inst->t_proto, inst->fsm.timer - early);
+    }
 
     if (a->bits & FH_VRRP_DO_STALLED) {
         fh_event e = {.type = FH_EVENT_STALLED,
@@ -478,6 +486,23 @@ void fh_node_takeover_after(fh_node *n, fh_inst *inst, fh_ns delay, fh_ns now) {
     }
     for (uint32_t i = 0; i < g->count; i++)
         takeover_one(n, member(n, g, i), delay, now);
+}
+
+fh_ns fh_node_woke(fh_node *n, fh_ns due, fh_ns now) {
+    n->woke = now;
+    if (due > now) return 0;
+    if (now - due > FH_NODE_LATE) fh_node_overslept(n, now);
+    return now - due;
+}
+
+fh_ns fh_node_expire(fh_node *n, bool (*drain)(void *io, fh_ns now), void *io, fh_ns now) {
+    if (fh_node_next(n) > now) return -1;
+    for (int rounds = 0; rounds < 4 && !FH_BROKEN(FH_BREAK_DRAIN); rounds++)
+        if (!drain(io, now)) break;
+    fh_ns due = fh_node_next(n);
+    if (due > now) return -1;
+    fh_node_run_timers(n, now);
+    return now - due;
 }
 
 void fh_node_overslept(fh_node *n, fh_ns now) {

@@ -228,6 +228,16 @@ void fh_node_takeover(fh_node *n, fh_inst *inst, fh_ns now);
 /* Likewise, with the whole sync group (if none of its members is kept from it), and not before delay has
  * passed without an advert. */
 void fh_node_takeover_after(fh_node *n, fh_inst *inst, fh_ns delay, fh_ns now);
+/* One turn of the owner, in this order: fh_node_woke, read what has arrived, fh_node_expire.
+ *
+ * The owner has waited for due and woken now. If that is late, masters that overslept step back before
+ * anything is read. Gives the lateness, 0 if it woke in time or for something else. */
+fh_ns fh_node_woke(fh_node *n, fh_ns due, fh_ns now);
+/* If a deadline has passed: reads once more what came in meanwhile (drain: gives all of it to fh_node_heard;
+ * false when there was nothing), so that nobody is declared dead before what they sent was read, then runs
+ * the timers. Gives their lateness, -1 if none was run. */
+fh_ns fh_node_expire(fh_node *n, bool (*drain)(void *io, fh_ns now), void *io, fh_ns now);
+#define FH_NODE_LATE (10 * FH_NS_PER_MSEC) /* a wake-up so late is a stall */
 /* After a late wake-up, before anything is read: masters that overslept step back, so that they judge what
  * was queued meanwhile as backups. */
 void fh_node_overslept(fh_node *n, fh_ns now);

@@ -1,5 +1,7 @@
 #include "fh_vrrp_fsm.h"
 
+#include "fh_break.h"
+
 /* How many times in a row lateness may make a router listen again before it acts after all: a machine that is
  * always late must not leave an address without a master for ever. */
 #define MAX_LISTENS 3
@@ -35,6 +37,7 @@ const char *fh_vrrp_cause_name(int cause) {
 fh_ns fh_vrrp_skew(const fh_vrrp_params *p, uint8_t priority, fh_ns interval) {
     /* RFC 3768 reckons the skew in seconds whatever the interval; version 3 scales it. Multiplying first
      * keeps the fraction: 255 * 40.95 s fits easily into 63 bits. */
+    if (FH_BROKEN(FH_BREAK_SKEW)) return 0;
     fh_ns unit = p->version == 2 ? FH_NS_PER_SEC : interval;
     return (256 - priority) * unit / 256;
 }
@@ -92,7 +95,7 @@ static void to_master(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, f
 }
 
 static void to_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns from, uint8_t cause) {
-    if (v->state == FH_VRRP_MASTER) a->bits |= FH_VRRP_DO_RELEASE;
+    if (v->state == FH_VRRP_MASTER && !FH_BROKEN(FH_BREAK_RELEASE)) a->bits |= FH_VRRP_DO_RELEASE;
     set_state(v, a, FH_VRRP_BACKUP, cause);
     v->preempt_until = 0;
     set_timer(v, a, from + fh_vrrp_down(p, v->priority, v->active_int));
@@ -155,7 +158,7 @@ static void leave(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
         }
         a->bits |= FH_VRRP_DO_RELEASE;
     } else if (v->state == FH_VRRP_MASTER) {
-        a->bits |= FH_VRRP_DO_ADVERT_ZERO;
+        if (!FH_BROKEN(FH_BREAK_GOODBYE)) a->bits |= FH_VRRP_DO_ADVERT_ZERO;
         end_overlap(v, a);
         if (graceful) {
             /* A successor waits at most the skew of priority 1; then one advert interval for its advert to
@@ -183,7 +186,7 @@ static void end_handover(fh_vrrp *v, fh_vrrp_actions *a, uint8_t cause) {
 }
 
 bool fh_vrrp_overslept(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now) {
-    if (v->state != FH_VRRP_MASTER || is_owner(p)) return false;
+    if (v->state != FH_VRRP_MASTER || is_owner(p) || FH_BROKEN(FH_BREAK_STALL)) return false;
     fh_ns patience = p->stall_backup_prio != 0 ? fh_vrrp_down(p, p->stall_backup_prio, p->adver_int)
                                                : p->down_adverts * p->adver_int;
     return now - v->last_sent >= patience;
@@ -198,7 +201,7 @@ static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
     case FH_VRRP_BACKUP:
         /* The queues are drained and nobody was heard. If we come an advert interval late, the machine was
          * asleep and may have lost what the master sent: it does not accuse its neighbour, it listens. */
-        if (now - due > v->active_int && v->listens < MAX_LISTENS) {
+        if (now - due > v->active_int && v->listens < MAX_LISTENS && !FH_BROKEN(FH_BREAK_STALL)) {
             v->listens++;
             a->bits |= FH_VRRP_DO_STALLED;
             set_timer(v, a, now + v->active_int + fh_vrrp_skew(p, v->priority, v->active_int));
@@ -243,7 +246,11 @@ static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
 static void heard_in_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a,
                             const fh_vrrp_input *in) {
     const fh_vrrp_heard *h = in->advert;
-    bool preempt = p->preempt || is_owner(p);
+    bool preempt =
+        ((p->preempt && !FH_BROKEN(FH_BREAK_PREEMPT)) || FH_BROKEN(FH_BREAK_NOPREEMPT)) || is_owner(p);
+
+    if (FH_BROKEN(FH_BREAK_ZERO) && h->priority == 0) return;
+    if (FH_BROKEN(FH_BREAK_SPEAK) && h->priority < v->priority) a->bits |= FH_VRRP_DO_ADVERT;
 
     if (memcmp(&v->master_src, &h->src, sizeof(h->src)) != 0 && h->priority != 0) {
         v->master_src = h->src;
@@ -269,7 +276,7 @@ static void heard_in_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions
         v->preempt_until = 0;
     }
     v->wants_master = false;
-    if (p->version != 2) v->active_int = h->interval;
+    if (p->version != 2 && !FH_BROKEN(FH_BREAK_LEARN)) v->active_int = h->interval;
     set_timer(v, a, in->rx_time + fh_vrrp_down(p, v->priority, v->active_int));
 }
 
@@ -288,7 +295,9 @@ static void heard_in_master(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions
         a->bits |= FH_VRRP_DO_DUPLICATE;
         return;
     }
-    if (h->priority > v->priority || (h->priority == v->priority && h->src_order > 0)) {
+    int8_t order = FH_BROKEN(FH_BREAK_TIE) ? (int8_t)-h->src_order : h->src_order;
+    if ((h->priority > v->priority && !FH_BROKEN(FH_BREAK_YIELD)) ||
+        (h->priority == v->priority && order > 0)) {
         end_overlap(v, a);
         if (p->higher_prio_advert) a->bits |= FH_VRRP_DO_ADVERT;
         if (p->version != 2) v->active_int = h->interval;
