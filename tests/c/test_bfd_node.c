@@ -335,6 +335,34 @@ static void refused_and_counted(void) {
     CHECK_INT(left.rejects, 2);                           /* an event a second at most for each */
 }
 
+/* A neighbour that takes no packets any more (Required Min RX 0, BFD-038) while two Poll Sequences are due:
+ * nothing is sent, and no timer asks for it again and again. */
+static void poll_that_nobody_takes(void) {
+    both_up(10000, 50);
+    fh_bs *s = &left.session[0];
+    fh_bs_conf slow = plain(20000, 50), slower = plain(30000, 50);
+    right.deaf = true; /* answers no Poll */
+    fh_bfd_node_replace(&left.bfd, s, &slow, clock_now);
+    run_both(30 * MS, NULL);
+    fh_bfd_node_replace(&left.bfd, s, &slower, clock_now);
+    CHECK(s->fsm.poll && s->fsm.poll_pending);
+    uint8_t buf[64];
+    fh_bfd_packet p = {
+        .state = FH_BFD_UP, .detect_mult = 50, .my_discr = 200, .your_discr = 100, .min_tx_us = 10000};
+    size_t len = fh_bfd_encode(&p, NULL, 0, buf, sizeof(buf), NULL);
+    fh_bfd_arrival a = arrival(&left, &(wire_packet){.slot = 0});
+    CHECK_INT(fh_bfd_node_packet(&left.bfd, &a, buf, len, clock_now, clock_now), FH_BFD_RX_OK);
+    CHECK_INT(s->t_tx.at == FH_NEVER, 1);
+    unsigned sent = left.sent;
+    clock_now += 100 * MS;
+    fh_bfd_node_run(&left.bfd, clock_now);
+    CHECK_INT(left.sent, sent);
+    right.deaf = false;
+    run_both(FH_NS_PER_SEC, NULL); /* the neighbour's own packets allow it again */
+    CHECK(!s->fsm.poll && !s->fsm.poll_pending);
+    CHECK_INT(s->fsm.state, FH_BFD_UP);
+}
+
 static void many_leave_together(void) {
     begin();
     fh_bs_conf c = plain(10000, 3);
@@ -562,6 +590,7 @@ int main(void) {
     RUN(frozen_with_a_queue);
     RUN(frozen_without_a_queue);
     RUN(refused_and_counted);
+    RUN(poll_that_nobody_takes);
     RUN(many_leave_together);
     RUN(removed_after_saying_so);
     RUN(asked_for);

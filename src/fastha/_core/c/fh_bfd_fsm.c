@@ -133,6 +133,8 @@ static fh_ns tx_deadline(const fh_bfd_params *p, const fh_bfd *s, fh_ns now) {
         if (s->last_tx == 0) return now;
         return s->last_tx + jittered(fh_bfd_tx_int(p, s), s->jitter, p->detect_mult);
     }
+    /* One that runs can go on only when the neighbour takes packets again (its Required Min RX is 0). */
+    if (s->poll) return FH_NEVER;
     /* Nothing periodic, but the clock has to run: for a Poll Sequence that waits for its turn, for a
      * verifying one. */
     if (s->poll_pending) return s->last_tx + fh_bfd_tx_int(p, s);

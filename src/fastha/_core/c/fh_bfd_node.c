@@ -510,7 +510,7 @@ static void run_timer(fh_bfd_node *n, fh_timer *t, fh_ns was, fh_ns now) {
     case KIND_TX:
         if (s->removing && fh_bfd_may_delete(&s->conf->fsm, &s->fsm, now)) {
             leave(n, s);
-            break;
+            return; /* its memory is no longer ours */
         }
         if (s->fsm.state == FH_BFD_UP && now > was &&
             (uint64_t)(now - was) / 1000 > LOOK(s->stat[FH_BFD_STAT_LATE_US_MAX]))
@@ -529,6 +529,8 @@ static void run_timer(fh_bfd_node *n, fh_timer *t, fh_ns was, fh_ns now) {
         step(n, s, FH_BFD_EV_ECHO, 0, now, was, now);
         break;
     }
+    /* Whatever the machine says, one session does not keep the others from their turn. */
+    if (t->at <= now) fh_timer_set(&n->timers, t, now + FH_NS_PER_MSEC);
 }
 
 void fh_bfd_node_run(fh_bfd_node *n, fh_ns now) {
