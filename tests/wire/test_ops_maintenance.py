@@ -22,9 +22,9 @@ WEB, DB = "198.51.100.80", "198.51.100.81"
 
 def text(priority: int, *lines: str, db: int | None = None, group: bool = False) -> str:
     """WEB, and with `db` DB of that priority, perhaps both in a sync group."""
-    made = [instance("WEB", vrid=80, priority=priority, addresses=[f"{WEB}/24"], advert=0.2, lines=lines)]
+    made = [instance("WEB", vrid=80, priority=priority, addresses=[f"{WEB}/24"], advert=0.1, lines=lines)]
     if db is not None:
-        made.append(instance("DB", vrid=81, priority=db, addresses=[f"{DB}/24"], advert=0.2, lines=lines))
+        made.append(instance("DB", vrid=81, priority=db, addresses=[f"{DB}/24"], advert=0.1, lines=lines))
     if group:
         made.append("vrrp_sync_group BOTH {\n    group {\n        WEB\n        DB\n    }\n}\n")
     return config(*made)

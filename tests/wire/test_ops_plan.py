@@ -25,7 +25,7 @@ def text(
     lines: tuple[str, ...] = (),
     extra: tuple[str, ...] = (),
     only: tuple[str, ...] = ("ONE", "TWO"),
-    advert: float = 0.2,
+    advert: float = 0.1,
 ) -> str:
     """ONE and TWO; `more`: addresses of ONE, `lines`: of its block, `extra`: blocks."""
     priority = {"ONE": one, "TWO": two, "SIX": 100}
