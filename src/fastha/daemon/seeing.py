@@ -32,6 +32,8 @@ class Seeing:
     def register(self, add: Callable[..., None]) -> None:
         """Makes the commands known; `add` is the control server's."""
         add("events", self._events, reads=True)
+        add("bfd", self._no_bfd, reads=True)  # until the first session registers what it has
+        add("bfd_session", self._no_bfd, reads=True)
         add("follow", self._follow, reads=True)
         add("why", self._why, reads=True)
         add("scripts", self._scripts, reads=True)
@@ -39,6 +41,9 @@ class Seeing:
         add("links", self._links, reads=True)
         add("tracking", self._tracking, reads=True)
         add("channels", self._channels, reads=True)
+
+    async def _no_bfd(self, _arguments: dict[str, Any]) -> Any:
+        raise ControlError("no BFD sessions are configured")
 
     # ---------------------------------------------------------------- events and why
 
