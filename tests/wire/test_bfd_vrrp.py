@@ -282,3 +282,60 @@ def test_a_session_waits_for_its_link_and_address_and_follows_them() -> None:
         )
         _wait_up(peer)
         _wait_up(ours)
+
+
+def test_with_two_backups_one_master_is_left() -> None:
+    """Both backups lose the same master's session; the lower one steps back at the other's first advert."""
+    with Lab("bfd3") as lab:
+        lab.segment("lan")
+        nodes = [lab.node(f"r{n}", lan=f"198.51.100.{n}/24") for n in (1, 2, 3)]
+        auto = "bfd auto {\n min_rx 20\n min_tx 20\n multiplier 3\n}"
+        routers = [
+            _start(FasthaDaemon, node, _vrrp(priority, auto))
+            for node, priority in zip(nodes, (200, 150, 100), strict=True)
+        ]
+        wait_for("the highest is master", lambda: nodes[0].has(VIP), timeout=15)
+        for router in routers[1:]:
+            _wait_up(router)
+            wait_for("they know", lambda router=router: _ask(router, "instances")[0]["master"] == ONE)
+        with Capture(lab, "lan") as wire:
+            when = routers[0].kill()
+            wait_for("the next is master", lambda: nodes[1].has(VIP), timeout=SOON_S)
+            time.sleep(1.5)
+        assert _ask(routers[1], "instances")[0]["state"] == "MASTER"
+        assert _ask(routers[2], "instances")[0]["state"] == "BACKUP"
+        assert not nodes[2].has(VIP)
+        lower = [f.at_ns for f in wire.adverts("r3", since=when)]
+        assert not lower or (lower[-1] - lower[0]) / 1e9 < 0.5  # only while they had not heard each other
+
+
+def test_echo_comes_back_from_a_neighbour_that_forwards() -> None:
+    with _lab("bfde") as (_, one, two):
+        two.sysctl("ipv4/ip_forward", 1)
+        for where in ("all", "eth0"):
+            two.sysctl(f"ipv4/conf/{where}/send_redirects", 0)
+        looped = BfdSession(ONE, TWO, 50_000, name="looped", lines=("unaffiliated_echo", "echo_tx 50"))
+        ours = _start(FasthaDaemon, one, fastha_text([looped]))
+        _wait_up(ours)
+        two.sysctl("ipv4/ip_forward", 0)
+        wait_for("it is lost", lambda: _ask(ours, "bfd")["sessions"][0]["state"] == "down")
+        assert _ask(ours, "bfd")["sessions"][0]["flaps"] == 1
+        two.sysctl("ipv4/ip_forward", 1)
+        _wait_up(ours)
+        # beside an ordinary session, whose neighbour promises to return Echo because it forwards
+        echo = ("echo_tx 50", "min_echo_rx 50")
+        ours.reload(confs.config(fastha_text([BfdSession(ONE, TWO, 50_000, name="with", lines=echo)])))
+        theirs = fastha_text([BfdSession(TWO, ONE, 50_000, name="back", lines=("min_echo_rx 50",))])
+        _start(FasthaDaemon, two, theirs)
+        wait_for("a session", lambda: _ask(ours, "bfd")["sessions"][0]["name"] == "with")
+        _wait_up(ours)
+
+        def measured() -> Any:
+            return _ask(ours, "bfd_session", name="with")["echo"]
+
+        wait_for("Echo comes back", lambda: measured()["count"] > 5)
+        assert 0 < measured()["mean_us"] < 50_000
+        two.sysctl("ipv4/ip_forward", 0)
+        wait_for("its loss is the session's", lambda: _ask(ours, "bfd")["sessions"][0]["flaps"] > 0)
+        cause = _ask(ours, "bfd_session", name="with")["transitions"]
+        assert "our Echo packets no longer come back" in [c["cause"] for c in cause]
