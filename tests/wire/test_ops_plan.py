@@ -97,6 +97,18 @@ def test_what_is_foretold_is_what_happens() -> None:
                 {"ONE": "FAULT"},
             ),
             (
+                text(250, lines=("track_script {\n    good\n}",), extra=(_script("good", "/bin/true"),)),
+                2,
+                {"ONE": ("keeps", "keeps its role")},
+                {"ONE": "MASTER"},
+            ),
+            (
+                text(250, lines=("track_script {\n    bad\n}",), extra=(_script("bad", "/bin/false"),)),
+                3,
+                {"ONE": ("moves", "goes to FAULT")},
+                {"ONE": "FAULT"},
+            ),
+            (
                 text(250, only=("ONE", "TWO", "SIX")),
                 2,
                 {"SIX": ("keeps", "begins as BACKUP")},
@@ -123,6 +135,10 @@ def test_what_is_foretold_is_what_happens() -> None:
                 becomes(one, wanted_state, name)
         assert state(one, "TWO") == "MASTER"
         assert "has errors" in ask(one, "plan", str(_bad(one.directory)), code=1)
+
+
+def _script(name: str, program: str) -> str:
+    return block(f"vrrp_script {name}", [f'script "{program}"', "interval 1", "user root"])
 
 
 def _bad(directory: Path) -> Path:

@@ -17,7 +17,8 @@ import msgspec
 from fastha.config.diff import Change, compare, server_name
 from fastha.config.model import Config, VrrpInstance
 from fastha.config.model_lvs import VirtualServer
-from fastha.tracking.ahead import Ahead, ahead, look, new_things
+from fastha.scripts.runner import Runner
+from fastha.tracking.ahead import Ahead, ahead, look, new_things, try_scripts
 from fastha.tracking.plan import tracking_plan
 from fastha.tracking.spec import Kind
 from fastha.vrrp.running import Running, identity
@@ -103,7 +104,15 @@ async def _tracked(daemon: Daemon, config: Config) -> Mapping[str, Ahead]:
 
     hub = daemon.hooks.hub if daemon.hooks is not None else None
     plan, _said = tracking_plan(config, script_resolver(config))
-    found = dict(await asyncio.get_running_loop().run_in_executor(None, look, *new_things(plan, hub)))
+    loop = asyncio.get_running_loop()
+    found = dict(await loop.run_in_executor(None, look, *new_things(plan, hub)))
+    if daemon.hooks is not None:
+        tried = await try_scripts(plan, hub, daemon.hooks.runner)
+    else:
+        umask = 0o177 if config.globals_.umask is None else config.globals_.umask
+        runner = Runner(loop, notice=lambda text: daemon.log("warning", text), umask=umask)
+        tried = await try_scripts(plan, hub, runner)
+        await runner.close()
     if daemon.sessions is not None:
         for session in daemon.sessions.manager.sessions.values():
             if session.up or session.cause:  # else it has yet to come up or fail
@@ -113,7 +122,7 @@ async def _tracked(daemon: Daemon, config: Config) -> Mapping[str, Ahead]:
         link = daemon.machine.table.by_name(name)
         return link is not None and link.running
 
-    return ahead(plan, hub, found, link_up)
+    return ahead(plan, hub, found, link_up, tried)
 
 
 def _faulty_groups(

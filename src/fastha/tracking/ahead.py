@@ -2,20 +2,24 @@
 they are known.
 
 What is tracked already and would keep its result (the hub's own rule) counts as it stands. A file that is new
-is read, a process that is new is counted. What a new script would say nobody knows before it has run: the
-priority is then a range, and the script is named.
+is read, a process that is new is counted, a script that is new is run once, as its user and within its limit.
+What is not known all the same (a script that was not tried, a BFD session that is not there yet) makes the
+priority a range, and is named.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from fastha.scripts.runner import Runner
 from fastha.tracking.files import FileTracker
 from fastha.tracking.hub import TrackingHub
 from fastha.tracking.procinfo import scan
-from fastha.tracking.spec import Entry, FileSpec, Kind, ProcessSpec, Target, TrackingPlan
+from fastha.tracking.spec import Entry, FileSpec, Kind, ProcessSpec, ScriptSpec, Target, TrackingPlan
 from fastha.tracking.weights import (
     NOTHING,
     Contribution,
@@ -25,6 +29,10 @@ from fastha.tracking.weights import (
 )
 
 Found = Mapping[tuple[Kind, str], int]
+Tried = Mapping[str, tuple[bool, str]]
+"""New scripts that were run once: whether each succeeded, and the words for it."""
+_TOGETHER = 16
+_LONGEST_S = 10.0
 
 
 class Ahead(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,11 +89,53 @@ def look(files: Iterable[FileSpec], processes: Iterable[ProcessSpec]) -> Found:
     return found
 
 
+async def try_scripts(plan: TrackingPlan, hub: TrackingHub | None, runner: Runner) -> Tried:
+    """Runs every script once that is tracked in a plan and has no result that it would keep."""
+    used = {e.name for t in plan.targets for e in t.entries if e.kind is Kind.SCRIPT}
+    new = [s for s in plan.scripts if s.name in used and not _has_result(s, hub)]
+    turns = asyncio.Semaphore(_TOGETHER)
+
+    async def one(spec: ScriptSpec) -> tuple[bool, str]:
+        async with turns:
+            if spec.program is None:
+                return await _open(spec)
+            outcome = await runner.start(spec.program, timeout=min(spec.limit, _LONGEST_S)).outcome
+        return outcome.ok, f"script {spec.name}, run once now: {outcome.describe()}"
+
+    return dict(zip((s.name for s in new), await asyncio.gather(*map(one, new)), strict=True))
+
+
+def _has_result(spec: ScriptSpec, hub: TrackingHub | None) -> bool:
+    known = hub.scripts.get(spec.name) if hub is not None else None
+    return known is not None and known.spec.identity == spec.identity and known.up is not None
+
+
+async def _open(spec: ScriptSpec) -> tuple[bool, str]:
+    """The `</path` test."""
+    loop = asyncio.get_running_loop()
+    try:
+        fd = await asyncio.wait_for(
+            loop.run_in_executor(None, os.open, spec.open_path or "", os.O_RDONLY | os.O_CLOEXEC),
+            min(spec.limit, _LONGEST_S),
+        )
+    except TimeoutError:
+        return False, f"script {spec.name}: {spec.open_path} could not be opened in time"
+    except OSError as error:
+        return False, f"script {spec.name}: {spec.open_path}: {error.strerror}"
+    os.close(fd)
+    return True, f"script {spec.name}: {spec.open_path} can be opened"
+
+
 def ahead(
-    plan: TrackingPlan, hub: TrackingHub | None, found: Found, link_up: Callable[[str], bool]
+    plan: TrackingPlan,
+    hub: TrackingHub | None,
+    found: Found,
+    link_up: Callable[[str], bool],
+    tried: Tried = {},  # noqa: B006 - never changed
 ) -> dict[str, Ahead]:
-    """Every instance of a plan. `found`: what `look` saw; `link_up`: of an interface."""
-    return {t.name: _one(t, plan, hub, found, link_up) for t in plan.targets}
+    """Every instance of a plan. `found`: what `look` saw; `link_up`: of an interface; `tried`: what
+    `try_scripts` saw."""
+    return {t.name: _one(t, plan, hub, found, link_up, tried) for t in plan.targets}
 
 
 def _one(
@@ -94,6 +144,7 @@ def _one(
     hub: TrackingHub | None,
     found: Found,
     link_up: Callable[[str], bool],
+    tried: Tried,
 ) -> Ahead:
     low: list[Contribution] = []
     high: list[Contribution] = []
@@ -101,7 +152,7 @@ def _one(
     unknown: dict[str, None] = {}
     may_fault = False
     for entry in target.entries:
-        known = _known(entry, plan, hub, found, link_up)
+        known = _known(entry, plan, hub, found, link_up, tried)
         if known is None:
             unknown[f"{entry.kind.value} {entry.name}"] = None
             ways = [switch_contribution(up, entry.weight, entry.reverse) for up in (True, False)]
@@ -131,6 +182,7 @@ def _known(
     hub: TrackingHub | None,
     found: Found,
     link_up: Callable[[str], bool],
+    tried: Tried,
 ) -> tuple[Contribution, str] | None:
     """What an entry would do and its words; None when nobody knows."""
     number = found.get((entry.kind, entry.name))
@@ -155,9 +207,11 @@ def _known(
         spec = next((s for s in plan.scripts if s.name == entry.name), None)
         if spec is None:  # it may not run, so nobody tracks it
             return NOTHING, ""
-        running = hub.scripts.get(entry.name) if hub is not None else None
-        if running is None or running.spec.identity != spec.identity or running.up is None:
-            return None
+        if not _has_result(spec, hub):
+            if entry.name not in tried:
+                return None
+            well, words = tried[entry.name]
+            return switch_contribution(well, entry.weight, entry.reverse), words
     if hub is None:
         return None
     return hub.contribution(entry)
