@@ -174,7 +174,7 @@ def test_events_become_one_line_or_one_header(
 
 
 @given(st.booleans(), st.booleans())
-def test_lines_of_servers_end_with_nul(up: bool, real: bool) -> None:
+def test_lines_of_servers_end_with_a_newline(up: bool, real: bool) -> None:
     event = ServerEvent(
         kind=ServerKind.REAL_SERVER if real else ServerKind.VIRTUAL_SERVER,
         virtual_server="FWM 5",
@@ -183,7 +183,7 @@ def test_lines_of_servers_end_with_nul(up: bool, real: bool) -> None:
         wall_ns=0,
         monotonic_ns=0,
     )
-    assert line_of(event).endswith(b" UP\n\0" if up else b" DOWN\n\0")
+    assert line_of(event).endswith(b" UP\n" if up else b" DOWN\n")
 
 
 @given(st.lists(st.tuples(st.from_regex(r"\A[A-Z]{1,8}\Z"), TEXT), max_size=5))
