@@ -339,3 +339,29 @@ def test_echo_comes_back_from_a_neighbour_that_forwards() -> None:
         wait_for("its loss is the session's", lambda: _ask(ours, "bfd")["sessions"][0]["flaps"] > 0)
         cause = _ask(ours, "bfd_session", name="with")["transitions"]
         assert "our Echo packets no longer come back" in [c["cause"] for c in cause]
+
+
+def test_a_server_follows_its_bfd_check() -> None:
+    """The check's verdict, and what follows from it; IPVS itself need not be in this kernel."""
+    with _lab("bfdc") as (_, one, two):
+        server = confs.block(
+            "virtual_server 198.51.100.50 80",
+            [
+                "lvs_sched rr",
+                "protocol TCP",
+                confs.block(f"real_server {TWO} 80", [confs.block("BFD_CHECK", ["name web"])]),
+            ],
+        )
+        ours = _start(FasthaDaemon, one, fastha_text([BfdSession(ONE, TWO, 50_000, name="web")]), server)
+
+        def real() -> Any:
+            return _ask(ours, "servers")["virtual_servers"][0]["servers"][0]
+
+        assert not real()["up"]
+        peer = BFD_DAEMONS["bare"].daemon(two, BFD_DAEMONS["bare"].text([BfdSession(TWO, ONE, 50_000)]))
+        peer.start()
+        wait_for("the server is up", lambda: real()["up"])
+        assert "BFD session web is up" in real()["why"]
+        peer.kill()
+        wait_for("the server is down", lambda: not real()["up"])
+        assert "no packet within the detection time" in real()["why"]

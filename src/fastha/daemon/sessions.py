@@ -66,9 +66,12 @@ class Sessions:
         daemon.manager.on_started = self._started
         self._config = Config()
         self._entries: dict[str, tuple[Entry, ...]] = {}
+        self._tracked: frozenset[str] = frozenset()
+        """Names of sessions that any instance follows."""
         self._takeovers: dict[tuple[str, str], int] = {}
         """(instance, session): the delay of a takeover in microseconds."""
         self._told: dict[int, tuple[BfdTrack, ...]] = {}
+        self._auto_links: frozenset[str] = frozenset()
         self._silent: dict[tuple[str, str], float] = {}
         self._placing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -80,6 +83,10 @@ class Sessions:
         them."""
         self._config = config
         self._entries, said = bfd_entries(config)
+        self._tracked = frozenset(entry.name for entries in self._entries.values() for entry in entries)
+        self._auto_links = frozenset(
+            i.interface for i in config.instances if i.bfd_auto is not None and i.interface
+        )
         if self._daemon.hooks is None:  # which says the same of everything tracked
             for text in said:
                 self._daemon.log("warning", text)
@@ -90,9 +97,10 @@ class Sessions:
             for track in (*instance.track_bfds, *(group.track_bfds if group is not None else ())):
                 if track.takeover:
                     self._takeovers[instance.name, track.name] = (track.takeover_delay_ns or 0) // 1000
-        auto = frozenset(i.interface for i in config.instances if i.bfd_auto is not None and i.interface)
         self._placing = True
-        self.manager.apply(config.bfd_instances, config.bfd_unsolicited, config.sbfd_reflector, auto)
+        self.manager.apply(
+            config.bfd_instances, config.bfd_unsolicited, config.sbfd_reflector, self._auto_links
+        )
         self._placing = False
 
     def configured(self) -> None:
@@ -101,7 +109,7 @@ class Sessions:
         self.follow()
         self._track_all()
         self.feed_checkers()
-        if self._timer is None and any(i.bfd_auto is not None for i in self._config.instances):
+        if self._timer is None and self._auto_links:
             self._timer = asyncio.get_running_loop().call_later(TIDY_S, self._tidy)
 
     def feed_checkers(self) -> None:
@@ -175,6 +183,8 @@ class Sessions:
     def follow(self) -> None:
         """Builds the sessions with those that are master now (`bfd auto`), and ends those with former
         ones."""
+        if not self._auto_links and all(s.origin != "auto" for s in self.manager.sessions.values()):
+            return
         wanted: dict[tuple[str, str], list[BfdAuto]] = {}
         now = time.monotonic()
         for running in self._daemon.manager.instances.values():
@@ -188,9 +198,8 @@ class Sessions:
             if session.origin != "auto":
                 continue
             key = (session.interface, session.peer)
-            interfaces = {i.interface for i in self._config.instances if i.bfd_auto is not None}
             idle = key not in wanted and not session.conf.passive and not session.up
-            if key[0] not in interfaces or idle:
+            if key[0] not in self._auto_links or idle:
                 self.manager.unwant(session)
         for (interface, master), autos in wanted.items():
             known = self.manager.to(master, interface)
@@ -249,11 +258,13 @@ class Sessions:
 
     def _change(self, session: Session, change: SessionChange) -> None:
         daemon = self._daemon
-        trackers = [
-            running
-            for running in daemon.manager.instances.values()
-            if any(entry.name == session.name for entry in self._entries.get(running.name, ()))
-        ]
+        trackers = []
+        if session.name in self._tracked:
+            trackers = [
+                running
+                for running in daemon.manager.instances.values()
+                if any(entry.name == session.name for entry in self._entries.get(running.name, ()))
+            ]
         for running in trackers:
             self._reasons(running)
         if change.new == "up":
