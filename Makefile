@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.built
 CORE   := $(wildcard src/fastha/_core/*.pyx src/fastha/_core/*.pxd src/fastha/_core/c/*.[ch]) setup.py pyproject.toml
 
-.PHONY: build demo test test-c fuzz fuzz-python fuzz-coverage analyse lint bench bench-quick clean
+.PHONY: build demo test test-c fuzz fuzz-python fuzz-coverage analyse soak chaos lint bench bench-quick clean
 
 build: $(STAMP)
 
@@ -61,6 +61,20 @@ fuzz-python: build
 fuzz-coverage:
 	@tools/debian-setup fuzz
 	@tools/fuzz-coverage
+
+# Endurance; the report is build/soak/soak.md. Needs root.
+SOAK_SECONDS ?= 3600
+soak: build
+	@tools/debian-setup test
+	$(BIN)/python tests/soak/soak.py $(SOAK_SECONDS) build/soak
+
+# Stories of faults with new seeds on real daemons, fastha alone and mixed with keepalived. Needs root.
+CHAOS_SECONDS ?= 120
+chaos: build
+	@tools/debian-setup test
+	$(BIN)/fastha lab chaos --time $(CHAOS_SECONDS)
+	$(BIN)/fastha lab chaos --time $(CHAOS_SECONDS) --vmac
+	$(BIN)/fastha lab chaos --time $(CHAOS_SECONDS) --peers mixed
 
 # clang's static analyser and what clang-tidy knows of bugs; about 25 s.
 analyse:

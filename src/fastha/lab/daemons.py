@@ -27,9 +27,10 @@ from fastha.lab.topology import Node, wait_for
 def children(pid: int) -> list[int]:
     """The ids of a process's children, from every one of its threads, and theirs in turn."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        with contextlib.suppress(OSError):
-            found.extend(int(word) for word in (task / "children").read_text().split())
+    with contextlib.suppress(OSError):  # a child that has ended meanwhile has none
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found.extend(int(word) for word in (task / "children").read_text().split())
     return [each for child in found for each in (child, *children(child))]
 
 
