@@ -1,12 +1,13 @@
-"""A reload of a thousand instances that changes one: no advert of the other 999 is missed."""
+"""Reloads on the wire: a thousand instances of which one changes; addresses rolled through a pair."""
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from itertools import pairwise
 
 import pytest
-from vrrp_bed import needs_root
+from vrrp_bed import bed, needs_root
 
 from fastha.lab import Capture, FasthaDaemon, Lab, wait_for
 from fastha.lab.confs import config, instance
@@ -85,3 +86,39 @@ def test_a_reload_of_a_thousand_instances_misses_no_advert() -> None:
             assert heard == ({200, changed[name]} if name in changed else {200}), name
         assert [daemon.show("status")["transitions"] for daemon in (one, two)] == before
         assert states(one) == {"MASTER": LINKS * EACH} and states(two) == {"BACKUP": LINKS * EACH}
+
+
+def test_addresses_are_rolled_through_both_routers_without_a_second_master() -> None:
+    """Additions and removals in any order, one router after the other: the one that is not there yet still
+    counts the other's adverts, and says that the lists differ until they are the same again."""
+    chance = random.Random(7)
+
+    def rolled(priority: int, addresses: set[int]) -> str:
+        vips = [f"198.51.100.{n}/24" for n in sorted({50, *addresses})]
+        return config(instance("VI", vrid=50, priority=priority, advert=0.1, addresses=vips))
+
+    with bed("rolled") as made:
+        daemons = [made.daemon(n, "fastha", rolled(200 // n, set())) for n in (1, 2)]
+        made.wait_master(1, "198.51.100.50")
+        one, two = daemons
+        assert isinstance(one, FasthaDaemon) and isinstance(two, FasthaDaemon)
+        wait_for("the backup", lambda: two.show()[0]["state"] == "BACKUP")
+        before = [daemon.show("status")["transitions"] for daemon in (one, two)]
+        wanted: set[int] = set()
+        with made.probe("198.51.100.50") as probe:
+            for step in range(1, 9):
+                wanted ^= {chance.randrange(60, 64), chance.randrange(64, 68)}
+                order = [(one, 200), (two, 100)]
+                chance.shuffle(order)
+                for daemon, priority in order:
+                    daemon.reload(rolled(priority, wanted))
+                    wait_for(
+                        "the reload", lambda d=daemon, n=step: d.show("status")["reloads"] == n, every=0.05
+                    )
+                made.wait_master(1, *(f"198.51.100.{n}" for n in {50, *wanted}))
+        assert probe.longest_ms < 200
+        assert [daemon.show("status")["transitions"] for daemon in (one, two)] == before
+        for daemon in (one, two):
+            assert daemon.show("counters")["instances"]["VI"]["overlaps"] == 0
+        assert "virtual_ipaddress" in two.log()
+        wait_for("the lists agree", lambda: "now advertises what is configured here" in two.log())

@@ -14,6 +14,8 @@ from .ask import answer, json_option, print_json, socket_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 KINDS = ("instance", "group", "node")
+_MOST = 8
+"""Names that a line holds."""
 _THERE = {"there": "a successor is there", "unknown": "a successor is not known", "absent": "NO SUCCESSOR"}
 
 
@@ -59,17 +61,32 @@ def title(data: dict[str, Any]) -> str:
 
 
 def print_outlook(data: dict[str, Any]) -> None:
-    """What is known of successors."""
+    """What is known of successors; many of whom the same is known share a line."""
+    said: dict[str, list[str]] = {}
     for one in data["instances"]:
-        click.echo(f"{one['instance']} ({one['state']}): {_THERE[one['verdict']]}: {one['why']}")
+        said.setdefault(f"({one['state']}): {_THERE[one['verdict']]}: {one['why']}", []).append(
+            one["instance"]
+        )
+    for text, names in said.items():
+        click.echo(f"{_listed(names)} {text}")
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST
+    return ", ".join(names[:_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def print_handed_over(data: dict[str, Any]) -> None:
     """What became of each instance."""
+    said: dict[str, list[dict[str, Any]]] = {}
     for one in data["instances"]:
         if one["was_master"]:
             to = f" to {one['successor']}" if one["successor"] else ", and nobody took over"
-            click.echo(f"{one['instance']}: handed over{to} in {one['took_ms']:g} ms")
+            said.setdefault(to, []).append(one)
+    for to, several in said.items():
+        longest = max(one["took_ms"] for one in several)
+        names = _listed([one["instance"] for one in several])
+        click.echo(f"{names}: handed over{to} in {longest:g} ms")
     if data["unsaved"]:
         click.echo(f"but: {data['unsaved']}; this will not survive a restart", err=True)
 
@@ -136,6 +153,6 @@ def undrain(what: tuple[str, ...], keep_backup: bool, control_socket: Path, as_j
     if as_json:
         print_json(data)
         return
-    click.echo(f"{title(data)}: {', '.join(data['instances']) or 'nothing was drained'}: takes part again")
+    click.echo(f"{title(data)}: {_listed(data['instances']) or 'nothing was drained'}: takes part again")
     if data["unsaved"]:
         click.echo(f"but: {data['unsaved']}; after a restart it would be in maintenance again", err=True)
