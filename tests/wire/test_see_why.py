@@ -15,7 +15,7 @@ import pytest
 from vrrp_bed import Bed, bed, needs_root
 
 from fastha.lab import faults, wait_for
-from fastha.lab.confs import block, config, instance
+from fastha.lab.confs import block, config, instance, sync_group
 from fastha.lab.daemons import FasthaDaemon
 
 pytestmark = [pytest.mark.wire, needs_root]
@@ -192,3 +192,48 @@ def test_two_masters_are_a_split_brain_while_it_lasts() -> None:
         wait_for("it is over", lambda: not first.show()[0]["split_brain"], timeout=10)
         wait_for("that is told", lambda: "no sign of a second master any more" in first.log())
         assert first.show()[0]["state"] == "MASTER"
+
+
+def test_faults_groups_and_maintenance_are_named() -> None:
+    with bed("seefault", routers=1) as test_bed:
+        router = test_bed.routers[0]
+        router.ip("link add dummy9 type veth peer name dummy9p")
+        router.ip("link set dummy9 up")
+        router.ip("link set dummy9p up")
+        track = block("track_interface", ["dummy9"])
+        blocks = [
+            instance("VI_1", vrid=54, priority=150, addresses=["198.51.100.54/24"], lines=[track]),
+            instance("VI_2", vrid=55, priority=150, addresses=["198.51.100.55/24"]),
+            instance("VI_3", vrid=56, priority=150, addresses=["198.51.100.56/24"]),
+        ]
+        daemon = test_bed.daemon(1, "fastha", config(*blocks, sync_group("G", ["VI_1", "VI_2"])))
+        assert isinstance(daemon, FasthaDaemon)
+        test_bed.wait_master(1, "198.51.100.54", "198.51.100.55", "198.51.100.56")
+        router.ip("link set dummy9 down")
+        wait_for("the group is in fault", lambda: why(daemon, "VI_2")["now"][0]["state"] == "FAULT")
+        now = why(daemon, "VI_1")["now"][0]
+        assert now["verdict"] == "VI_1 may not be master: a tracked interface is down (dummy9)"
+        other = why(daemon, "VI_2")
+        assert (
+            "sync group G: VI_1 is in fault (a tracked interface is down (dummy9)"
+            in other["now"][0]["verdict"]
+        )
+        assert {m["instance"]: m["state"] for m in other["now"][0]["group"]["members"]} == {
+            "VI_1": "FAULT",
+            "VI_2": "FAULT",
+        }
+        assert any("dummy9 down" in line for line in other["story"][-1]["headlines"])
+        (group,) = daemon.show("groups")
+        assert group["state"] == "FAULT"
+        assert any(link["name"] == "dummy9" and not link["up"] for link in daemon.show("links"))
+        fastha(daemon, "drain", "VI_3", "--force")
+        drained = why(daemon, "VI_3")["now"][0]
+        assert drained["state"] == "MAINT"
+        assert "undrain" in drained["verdict"]
+        # what there is not is said, with what there is
+        done = subprocess.run(
+            [FASTHA, "why", "192.0.2.77", "--control-socket", str(daemon.control_socket)],
+            capture_output=True, text=True, timeout=20, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert "no instance here has the virtual address 192.0.2.77" in done.stderr

@@ -1,4 +1,7 @@
-"""The commands of the control socket that only look: events, why, scripts, groups, links, channels."""
+"""The commands of the control socket that only look: events, why, scripts, groups, links, channels.
+
+What they need is loaded when they are asked: nothing of it is wanted between start and first advert.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastha.telemetry.records_json import event_of
 from fastha.vrrp.running import Running
 
-from .chronicle import record_of
 from .control import ControlError
 
 if TYPE_CHECKING:
@@ -49,9 +50,11 @@ class Seeing:
 
     async def _events(self, arguments: dict[str, Any]) -> Any:
         """Events; with `since_s` those of so many seconds, from earlier runs too, else the latest."""
+        from fastha.telemetry.records_json import event_of  # noqa: PLC0415
+
         name = arguments.get("instance")
         since = arguments.get("since_s")
-        limit = int(arguments.get("limit") or (100 if since is None else 0))
+        limit = max(0, int(arguments.get("limit") or (100 if since is None else 0)))
         records = await self._records(float(since) if since is not None else None)
         chosen = [r for r in records if name is None or r.name == name]
         node = os.uname().nodename
@@ -64,8 +67,11 @@ class Seeing:
         return self._daemon.stream.subscribe(first)
 
     async def _records(self, since_s: float | None) -> list[HistoryRecord]:
+        from .chronicle import record_of  # noqa: PLC0415
+
         daemon = self._daemon
-        since_ns = time.time_ns() - int(since_s * 1e9) if since_s is not None else 0
+        # whoever asks for the beginning of time gets it
+        since_ns = time.time_ns() - int(min(since_s, 1e9) * 1e9) if since_s is not None else 0
         outlets = daemon.outlets
         if since_s is not None and outlets is not None and outlets.history is not None:
             return await outlets.history.since(since_ns)
@@ -92,6 +98,8 @@ class Seeing:
 
     async def _why(self, arguments: dict[str, Any]) -> Any:
         """Why what is asked for is master or not, and the events of `since_s` seconds that bear on it."""
+        from fastha.telemetry.records_json import event_of  # noqa: PLC0415
+
         from .why import explain  # noqa: PLC0415
 
         meant = self._meant(str(arguments.get("what")))
