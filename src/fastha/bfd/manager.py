@@ -301,7 +301,6 @@ class BfdManager:
             min_tx_us=rule.min_tx_us,
             multiplier=rule.multiplier,
             passive=True,
-            max_hops=255 - 64 if ":" in neighbor else 0,
             auth=rule.auth,
         )
 
@@ -338,7 +337,7 @@ class BfdManager:
         for session in list(self.sessions.values()):
             if session.interface in names or session.waits:
                 self._place(session)
-        if {rule.interface for rule in self._unsolicited} | self._auto_links & names:
+        if ({rule.interface for rule in self._unsolicited} | self._auto_links) & names:
             self._accept()
 
     def _tick(self) -> None:

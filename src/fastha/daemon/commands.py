@@ -27,6 +27,7 @@ class Commands:
         add("instances", self._instances, reads=True)
         add("instance", self._instance, reads=True)
         Seeing(self._daemon).register(add)
+        add("bfd", self._no_bfd, reads=True)  # until there are sessions
         add("counters", self._counters, reads=True)
         add("reload", self._reload, reads=False)
         add("announce", self._announce, reads=False)
@@ -43,6 +44,9 @@ class Commands:
 
     async def _instance(self, arguments: dict[str, Any]) -> Any:
         return show.instance_in_full(self._daemon, self._named(arguments))
+
+    async def _no_bfd(self, _arguments: dict[str, Any]) -> Any:
+        return {"sessions": [], "refused": {}}
 
     async def _counters(self, _arguments: dict[str, Any]) -> Any:
         return show.counters(self._daemon)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastha._core.bfd_spec import BfdTrack
 from fastha._core.engine import Event
+from fastha._core.events import EventKind
 from fastha.bfd.manager import KINDS, BfdManager
 from fastha.bfd.records import SessionChange, SessionNote
 from fastha.bfd.session import Session
@@ -251,6 +252,8 @@ class Sessions:
 
     def event(self, event: Event) -> bool:
         """Takes an engine event if it is one of BFD's."""
+        if event.kind == EventKind.RESYNC:
+            self.manager.resync()
         if event.kind not in KINDS:
             return False
         self.manager.event(event)

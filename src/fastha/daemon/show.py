@@ -33,6 +33,7 @@ def status(daemon: Daemon) -> dict[str, Any]:
         "uptime_s": round(time.time() - daemon.started_wall, 3),
         "instances": len(daemon.manager.instances),
         "states": states,
+        "bfd_sessions": _bfd_states(daemon),
         "transitions": daemon.transitions,
         "reloads": daemon.reloads,
         "last_reload": daemon.last_reload,
@@ -40,6 +41,15 @@ def status(daemon: Daemon) -> dict[str, Any]:
         "trial": str(daemon.trials.trial.file) if daemon.trials.trial is not None else "",
         "last_trial": daemon.trials.last,
     }
+
+
+def _bfd_states(daemon: Daemon) -> dict[str, int]:
+    states: dict[str, int] = {}
+    if daemon.sessions is not None:
+        for session in daemon.sessions.manager.sessions.values():
+            state = session.state if session.slot is not None else "waiting"
+            states[state] = states.get(state, 0) + 1
+    return states
 
 
 def instance(daemon: Daemon, running: Running) -> dict[str, Any]:
