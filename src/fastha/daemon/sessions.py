@@ -141,8 +141,10 @@ class Sessions:
         auto = running.conf.bfd_auto
         if auto is not None and auto.takeover and running.conf.interface:
             for session in self.manager.sessions.values():
-                here = session.interface == running.conf.interface
-                if session.slot is not None and session.origin == "auto" and here:
+                # one that is configured serves as well, once its neighbour is master
+                own = session.origin == "auto" or session.peer == running.master
+                here = session.interface in (running.conf.interface, "")
+                if session.slot is not None and own and here and not session.conf.multihop:
                     track = BfdTrack(
                         session=session.slot, takeover=True, takeover_delay_us=auto.takeover_delay_ns // 1000
                     )
@@ -206,6 +208,9 @@ class Sessions:
             known = self.manager.to(master, interface)
             if known is None or known.origin == "auto":
                 self.manager.want(self._auto(interface, master, autos, passive=False), "auto")
+        for running in self._daemon.manager.instances.values():
+            if running.conf.bfd_auto is not None and running.plan is not None:
+                self._track(running)
 
     @staticmethod
     def _auto(interface: str, peer: str, autos: list[BfdAuto], *, passive: bool) -> BfdInstance:
