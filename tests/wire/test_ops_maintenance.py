@@ -5,7 +5,9 @@ there, and outlive the daemon.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from vrrp_bed import Bed, bed, needs_root
 from fastha.lab import FasthaDaemon, wait_for
 from fastha.lab.confs import config, instance
 from fastha.lab.daemons import _fastha
+from fastha.net.namespace import visiting
 
 pytestmark = [pytest.mark.wire, needs_root]
 WEB, DB = "198.51.100.80", "198.51.100.81"
@@ -203,13 +206,21 @@ def test_a_damaged_file_is_put_aside_and_stops_nobody() -> None:
 
 def test_the_dumps_tell_maintenance_from_a_fault() -> None:
     with bed("dumps") as made:
-        one, _two = pair(made, text(200), text(100))
+        first = text(200).replace("router_id lab", "router_id lab\n    fastha_metrics 127.0.0.1:9105")
+        one, _two = pair(made, first, text(100))
         ask(one, "drain", "WEB")
         one.signal(36)  # RTMIN+2: JSON
         path = Path(one.directory) / "keepalived.json"
         wait_for("the dump", lambda: path.exists() and path.stat().st_size > 0)
         data: dict[str, Any] = json.loads(path.read_text())[0]["data"]
         assert (data["state"], data["fastha_state"]) == (3, "MAINT")
+        with visiting(made.routers[0].namespace):
+            page = urllib.request.urlopen("http://127.0.0.1:9105/metrics", timeout=10).read().decode()
+        for name in (
+            'instance_state{instance_name="WEB".*state="MAINT"',
+            'instance_drained{instance_name="WEB".*',
+        ):
+            assert re.search(rf"^fastha_{name}}} 1$", page, re.M), page
         records = [
             json.loads(line) for line in (one.run_directory / "history.jsonl").read_text().splitlines()
         ]

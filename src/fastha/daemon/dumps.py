@@ -22,7 +22,7 @@ from fastha.telemetry.files import Dump, dump_path, write_file_aside
 from fastha.telemetry.recorder import TransitionRecorder
 from fastha.telemetry.snapshot import DaemonSnapshot, InstanceStats, Metric
 
-from . import metrics_seen, snapshots
+from . import metrics_planned, metrics_seen, snapshots
 
 if TYPE_CHECKING:
     from .main import Daemon
@@ -66,6 +66,7 @@ class Dumps:
         """Metrics of the rooms that are loaded."""
         daemon = self._daemon
         found = metrics_seen.metrics(daemon.engine, daemon.manager.instances.values(), daemon.split_brains)
+        found += metrics_planned.metrics(daemon)
         if daemon.sessions is not None:
             found += daemon.sessions.metrics()
         if daemon.balance is not None and daemon.balance.manager is not None:
