@@ -34,7 +34,8 @@ typedef struct side {
     wire_packet queue[4096];
     unsigned first, last;
     struct side *peer;
-    bool deaf, mute; /* what it sends is lost; what reaches it waits */
+    bool deaf, mute;     /* what it sends is lost; what reaches it waits */
+    unsigned lose_every; /* so many packets, one is lost; 0: none */
     unsigned sent, echoes, states, gone, stalled, asked, rejects, adverts;
     fh_event last_state, last_asked;
 } side;
@@ -52,7 +53,8 @@ static void io_send(void *io, fh_bs *s, bool final) {
     p->echo = false;
     p->slot = (uint8_t)s->slot;
     me->sent++;
-    if (!me->mute) me->peer->last++;
+    bool lost = me->lose_every != 0 && me->sent % me->lose_every == 0;
+    if (!me->mute && !lost) me->peer->last++;
 }
 
 static void io_echo(void *io, fh_bs *s) {
@@ -67,8 +69,10 @@ static void io_echo(void *io, fh_bs *s) {
     if (!me->mute) me->last++;
 }
 
+static uint16_t port = FH_BFD_PORT_SINGLE;
+
 static fh_bfd_arrival arrival(const side *me, const wire_packet *p) {
-    fh_bfd_arrival a = {.family = FH_AF_INET, .port = FH_BFD_PORT_SINGLE, .ifindex = 2, .ttl = 255};
+    fh_bfd_arrival a = {.family = FH_AF_INET, .port = port, .ifindex = 2, .ttl = 255};
     a.src = me == &left ? (fh_addr){{10, 0, p->slot, 2}} : (fh_addr){{10, 0, p->slot, 1}};
     a.dst = me == &left ? (fh_addr){{10, 0, p->slot, 1}} : (fh_addr){{10, 0, p->slot, 2}};
     return a;
@@ -187,7 +191,7 @@ static fh_bs *add(side *me, uint8_t slot, const fh_bs_conf *conf) {
                           .has_local = true,
                           .discr = (me == &left ? 100u : 200u) + slot,
                           .ifindex = 2,
-                          .port = FH_BFD_PORT_SINGLE,
+                          .port = port,
                           .family = FH_AF_INET};
     CHECK(fh_bfd_node_add(&me->bfd, s, slot, &me->conf[slot], clock_now));
     return s;
@@ -381,6 +385,32 @@ static void many_leave_together(void) {
     for (int i = 0; i < SESSIONS; i++)
         CHECK_INT(left.session[i].fsm.state, FH_BFD_DOWN);
     CHECK_INT(left.bfd.timers.count <= SESSIONS * 3, 1);
+}
+
+/* RFC 5880 7, BFD-093: several hops, every fourth packet lost. */
+static void backs_off_over_several_hops(void) {
+    for (int many = 0; many < 2; many++) {
+        port = many ? FH_BFD_PORT_MULTI : FH_BFD_PORT_SINGLE;
+        both_up(100000, 5);
+        right.lose_every = 4;
+        for (int i = 0; i < 25; i++) {
+            run_both(FH_NS_PER_SEC, NULL);
+            fh_bfd_node_congestion(&left.bfd, clock_now);
+        }
+        const fh_bfd *f = &left.session[0].fsm;
+        CHECK_INT(f->state, FH_BFD_UP);
+        CHECK_INT(f->backoff, many ? 2 : 0);
+        CHECK_INT(f->desired_min_tx_us, many ? 400000 : 100000);
+        right.lose_every = 0;
+        for (int i = 0; i < 150; i++) {
+            run_both(FH_NS_PER_SEC, NULL);
+            fh_bfd_node_congestion(&left.bfd, clock_now);
+        }
+        CHECK_INT(f->backoff, 0);
+        CHECK_INT(f->tx_min_us, 100000);
+        CHECK_INT(fh_bs_stat(&left.session[0], FH_BFD_STAT_DOWNS), 0);
+    }
+    port = FH_BFD_PORT_SINGLE;
 }
 
 static void removed_after_saying_so(void) {
@@ -592,6 +622,7 @@ int main(void) {
     RUN(refused_and_counted);
     RUN(poll_that_nobody_takes);
     RUN(many_leave_together);
+    RUN(backs_off_over_several_hops);
     RUN(removed_after_saying_so);
     RUN(asked_for);
     RUN(echo_fails);

@@ -289,6 +289,7 @@ cdef dict session_view(const fh_bs *s):
         "demand": (v.flags >> 1) & 1,
         "remote_demand": (v.flags >> 2) & 1,
         "echo": (v.flags >> 3) & 1,
+        "backoff": v.flags >> 4,
         "tx_interval_ns": v.tx_int,
         "rx_interval_ns": v.rx_int,
         "detection_time_ns": v.detect_int,

@@ -54,6 +54,7 @@ cdef extern from "fh_bfd_node.h" nogil:
                          fh_ns rx_time, fh_ns now)
     fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now)
     void fh_bfd_node_run(fh_bfd_node *n, fh_ns now)
+    void fh_bfd_node_congestion(fh_bfd_node *n, fh_ns now)
     fh_ns fh_bfd_node_next(const fh_bfd_node *n)
 
 cdef extern from *:
@@ -262,6 +263,7 @@ cdef class VirtualRouter(VirtualNode):
         self.node.woke = now
         fh_bfd_node_woke(&self.bfd, since, fh_bfd_node_next(&self.bfd), now)
         fh_bfd_node_run(&self.bfd, now)
+        fh_bfd_node_congestion(&self.bfd, now)
         fh_node_run_timers(&self.node, now)
         return 0
 

@@ -12,6 +12,13 @@ enum { KIND_TX, KIND_DETECT, KIND_ECHO };
 /* So late that nobody can say when the sleep began: the whole time since the last turn is forgiven. */
 #define SLEPT_LONG (10 * FH_NS_PER_MSEC)
 
+/* Congestion over several hops: a fifth of a window's packets lost, and intervals are doubled; a hundredth at
+ * most in each of six windows, and they are halved. */
+#define CONGESTION_WINDOW (10 * FH_NS_PER_SEC)
+#define CONGESTION_LEAST 20 /* fewer packets say nothing */
+#define CONGESTION_MOST 3
+#define CONGESTION_CALM 6
+
 /* Sending together: from so many sessions on, a packet may go a fiftieth of its interval before its time. */
 #define TOGETHER_FROM 8
 #define TOGETHER_SHARE 50
@@ -61,6 +68,7 @@ static void show(fh_bs *s) {
     if (f->demand_on) flags |= FH_BS_SHOWN_DEMAND;
     if (f->remote_demand) flags |= FH_BS_SHOWN_REMOTE_DEMAND;
     if (f->echo_on) flags |= FH_BS_SHOWN_ECHO;
+    flags |= (uint32_t)f->backoff * FH_BS_SHOWN_BACKOFF;
     SHOW(s->shown_flags, flags);
     SHOW(s->shown_remote_discr, f->remote_discr);
     SHOW(s->shown_remote_min_rx, f->remote_min_rx_us);
@@ -483,6 +491,39 @@ fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now) {
     n->stall = lateness > SLEPT_LONG ? now - since : lateness;
     n->asleep += n->stall;
     return lateness;
+}
+
+/* One session's window has ended. */
+static void judge_path(fh_bfd_node *n, fh_bs *s, fh_ns now) {
+    uint64_t rx = LOOK(s->stat[FH_BFD_STAT_RX]) - s->window_rx;
+    uint64_t missed = LOOK(s->stat[FH_BFD_STAT_MISSED]) - s->window_missed;
+    uint8_t level = s->fsm.backoff;
+
+    s->window_from = now;
+    s->window_rx += rx;
+    s->window_missed += missed;
+    if (s->fsm.state != FH_BFD_UP || s->fsm.demand_on || rx + missed < CONGESTION_LEAST) return;
+    bool bad = missed * 5 >= rx + missed, good = missed * 100 <= rx + missed;
+    s->calm = good && s->calm < UINT8_MAX ? s->calm + 1 : 0;
+    if (bad && level < CONGESTION_MOST) {
+        level++;
+    } else if (s->calm >= CONGESTION_CALM && level > 0) {
+        level--;
+        s->calm = 0;
+    } else {
+        return;
+    }
+    fh_bfd_node_input(n, s, FH_BFD_EV_BACKOFF, level, now);
+}
+
+void fh_bfd_node_congestion(fh_bfd_node *n, fh_ns now) {
+    for (uint32_t i = 0, seen = 0; i < n->slots && seen < n->count; i++) {
+        fh_bs *s = n->sessions[i];
+        if (s == NULL) continue;
+        seen++;
+        if (s->way.port != FH_BFD_PORT_MULTI || s->removing) continue;
+        if (now - s->window_from >= CONGESTION_WINDOW) judge_path(n, s, now);
+    }
 }
 
 static void drain(fh_bfd_node *n, fh_ns now) {

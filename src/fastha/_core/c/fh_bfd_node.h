@@ -58,6 +58,10 @@ typedef struct fh_bs {
     uint16_t source_port;
     fh_ns reject_told, trouble_told, stall_told;
     uint8_t told_reject;
+    /* congestion over several hops: what was counted when the window began */
+    fh_ns window_from;
+    uint64_t window_rx, window_missed;
+    uint8_t calm; /* windows without loss */
     /* what is measured; readable at any time */
     fh_bfd_gauge rx_gauge;   /* intervals between received packets while Up */
     fh_bfd_gauge echo_gauge; /* round trips of Echo packets */
@@ -74,7 +78,13 @@ typedef struct fh_bs {
         margin_least; /* least time that was left to detection when a packet came, since Up; -1: none */
 } fh_bs;
 
-enum { FH_BS_SHOWN_POLL = 1, FH_BS_SHOWN_DEMAND = 2, FH_BS_SHOWN_REMOTE_DEMAND = 4, FH_BS_SHOWN_ECHO = 8 };
+enum {
+    FH_BS_SHOWN_POLL = 1,
+    FH_BS_SHOWN_DEMAND = 2,
+    FH_BS_SHOWN_REMOTE_DEMAND = 4,
+    FH_BS_SHOWN_ECHO = 8,
+    FH_BS_SHOWN_BACKOFF = 16, /* times how often the intervals are doubled */
+};
 
 /* From whom a session may be asked for (RFC 9468). */
 typedef struct {
@@ -149,6 +159,9 @@ enum fh_bfd_rx fh_bfd_node_echo(fh_bfd_node *n, const fh_bfd_arrival *from, cons
  * counts as sleep, 0 if it woke in time. */
 fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now);
 void fh_bfd_node_run(fh_bfd_node *n, fh_ns now);
+/* Now and then, a few seconds apart at most: sessions over several hops that lose packets double their
+ * intervals, and halve them again when the path is well (RFC 5880 7). */
+void fh_bfd_node_congestion(fh_bfd_node *n, fh_ns now);
 fh_ns fh_bfd_node_fastest(fh_bfd_node *n);
 static inline fh_ns fh_bfd_node_next(const fh_bfd_node *n) {
     return fh_timers_next(&n->timers);

@@ -354,6 +354,11 @@ void fh_engine_bfd_read(fh_engine *e, uint32_t tag, fh_ns now) {
     if (s != NULL) read_from(e, s->fd, s->family, s->port, s, false, now);
 }
 
+static fh_ns read_pause(fh_engine *e) {
+    fh_ns pause = fh_bfd_node_fastest(&e->bfd) / 16;
+    return pause < FH_NS_PER_MSEC ? pause : FH_NS_PER_MSEC;
+}
+
 /* Many packets a second: then waking for each costs more than the packet. The sockets are taken out of epoll
  * and read at every wake-up for a timer, or a millisecond after the last time. What arrived when, the
  * kernel's stamps tell. */
@@ -361,8 +366,7 @@ void fh_engine_bfd_poll(fh_engine *e, fh_ns now) {
     if (e->bfd_read_at == FH_NEVER) return;
     for (unsigned i = 0; i < FH_BSOCKS; i++)
         if (e->bsocks[i] != NULL) fh_engine_bfd_read(e, FH_TAG_BSOCK + i, now);
-    fh_ns pause = e->bfd.fastest / 16;
-    e->bfd_read_at = now + (pause < FH_NS_PER_MSEC ? pause : FH_NS_PER_MSEC);
+    e->bfd_read_at = now + read_pause(e);
 }
 
 static void choose_reading(fh_engine *e, fh_ns elapsed, fh_ns now) {
@@ -374,6 +378,8 @@ static void choose_reading(fh_engine *e, fh_ns elapsed, fh_ns now) {
     uint64_t rate = more * FH_NS_PER_SEC / (uint64_t)(elapsed > 0 ? elapsed : 1);
     bool by_clock = e->bfd_read_at != FH_NEVER;
     e->bfd_packets_seen = packets;
+    /* and only where a look finds several */
+    if (rate * (uint64_t)read_pause(e) < 2 * FH_NS_PER_SEC) rate = 0;
     if (by_clock ? rate >= CLOCK_BELOW : rate <= CLOCK_ABOVE) return;
     e->bfd_read_at = by_clock ? FH_NEVER : now;
     for (unsigned i = 0; i < FH_BSOCKS; i++) {
@@ -460,6 +466,7 @@ bool fh_engine_bfd_shields(fh_engine *e, fh_ns elapsed, fh_ns now) {
     }
     e->bfd_filters = false;
     choose_reading(e, elapsed, now);
+    fh_bfd_node_congestion(&e->bfd, now);
     return any;
 }
 
