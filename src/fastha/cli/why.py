@@ -136,6 +136,11 @@ def present(one: dict[str, Any], node: str) -> Iterable[str]:
         )
     if not one["peers"]:
         yield _row("heard", "nobody since the start")
+    for session in one["bfd"]:
+        state = "up" if session["up"] else "down"
+        meaning = ": if it is lost, this router takes over at once" if session["takeover"] else ""
+        cause = f" ({session['cause']})" if session["cause"] and not session["up"] else ""
+        yield _row("bfd", f"{session['session']} to {session['peer']} is {state}{cause}{meaning}")
     for timer in one["timers"]:
         yield _row("timer", f"{timer['timer']} in {words(max(0.0, timer['in_s']))}")
     if one["group"] is not None:
@@ -154,7 +159,7 @@ def _priority(priority: dict[str, Any]) -> Iterable[str]:
         weight = f"weight {part['weight']}{' reverse' if part['reverse'] else ''}"
         yield _row("", f"{adds:>5}  {part['kind']} {part['name']} ({weight}): {part['why']}")
     if priority["other"]:
-        yield _row("", f"{priority['other']:+5d}  by what is followed elsewhere (BFD)")
+        yield _row("", f"{priority['other']:+5d}  by what changed while this was asked")
     if priority["sum"] != priority["effective"] and not priority["other"]:
         yield _row("", f"the sum {priority['sum']} is kept within 1 and 254")
 

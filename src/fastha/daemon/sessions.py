@@ -151,6 +151,26 @@ class Sessions:
                     found.setdefault(session.slot, track)
         return tuple(found.values())
 
+    def followed(self, running: Running) -> list[dict[str, Any]]:
+        """The sessions that an instance follows, how they are, and what they are to it. `tracked`: named in a
+        track_bfd; otherwise only its loss is told (bfd auto)."""
+        by_slot = {track.session: track for track in self._tracks(running)}
+        tracked = {entry.name for entry in self._entries.get(running.name, ())}
+        return [
+            {
+                "session": session.name,
+                "peer": session.peer,
+                "up": session.up,
+                "cause": session.cause,
+                "weight": by_slot[session.slot].weight,
+                "reverse": by_slot[session.slot].reverse,
+                "tracked": session.name in tracked,
+                "takeover": by_slot[session.slot].takeover,
+            }
+            for session in self.manager.sessions.values()
+            if session.slot is not None and session.slot in by_slot
+        ]
+
     def _started(self, running: Running) -> None:
         self._told.pop(running.slot, None)
         self._track(running)

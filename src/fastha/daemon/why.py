@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastha._core.events import FAULT_WORDS, Fault
+from fastha.tracking.weights import switch_contribution
 from fastha.vrrp.causes import fault_cause
 from fastha.vrrp.planner import down_interval_ns
 from fastha.vrrp.running import Running
@@ -54,6 +55,7 @@ def explain(daemon: Daemon, running: Running) -> dict[str, Any]:
         "peers": peers,
         "timers": timers,
         "group": group,
+        "bfd": daemon.sessions.followed(running) if daemon.sessions is not None else [],
         "split_brain": _split(daemon, running.name),
         "troubles": list(running.reasons),
     }
@@ -97,6 +99,22 @@ def _priority(daemon: Daemon, running: Running, effective: int) -> dict[str, Any
                 "why": "does not exist" if link is None else "is up" if up else "is down",
             }
         )
+    for one in daemon.sessions.followed(running) if daemon.sessions is not None else ():
+        if one["tracked"]:
+            state = "is up" if one["up"] else "is down"
+            moved = switch_contribution(one["up"], one["weight"], one["reverse"])
+            parts.append(
+                {
+                    "kind": "bfd",
+                    "name": one["session"],
+                    "weight": one["weight"],
+                    "reverse": one["reverse"],
+                    "adds": 0 if conf.priority == 255 else moved.delta,
+                    "fault": moved.fault,
+                    "why": f"is {'up' if one['up'] else 'down'}"
+                    + (f" ({one['cause']})" if one["cause"] else ""),
+                }
+            )
     total = conf.priority + sum(int(part["adds"]) for part in parts)
     within = 255 if conf.priority == 255 else max(1, min(254, total))
     return {
@@ -104,7 +122,7 @@ def _priority(daemon: Daemon, running: Running, effective: int) -> dict[str, Any
         "effective": effective,
         "parts": parts,
         "sum": total,
-        "other": effective - within,  # what is followed elsewhere: BFD sessions with a weight
+        "other": effective - within,  # what moved between the two readings
     }
 
 
