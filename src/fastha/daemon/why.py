@@ -111,8 +111,7 @@ def _priority(daemon: Daemon, running: Running, effective: int) -> dict[str, Any
                     "reverse": one["reverse"],
                     "adds": 0 if conf.priority == 255 else moved.delta,
                     "fault": moved.fault,
-                    "why": f"is {'up' if one['up'] else 'down'}"
-                    + (f" ({one['cause']})" if one["cause"] else ""),
+                    "why": f"{state} ({one['cause']})" if one["cause"] else state,
                 }
             )
     total = conf.priority + sum(int(part["adds"]) for part in parts)
