@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fastha.lab.daemons import FasthaDaemon, children, pss_kib
+from fastha.lab.daemons import FasthaDaemon, children
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,14 @@ def _kinds(pid: int) -> dict[str, int]:
     return dict(found)
 
 
+def _anonymous_kib(pid: int) -> int:
+    """The process's own memory. Not Pss: that grows when another process that shares the libraries ends."""
+    for row in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if row.startswith("Anonymous:"):
+            return int(row.split()[1])
+    raise OSError("the kernel tells no anonymous memory")
+
+
 def _netlink(pid: int) -> int:
     """The daemon's own netlink sockets: those of its namespace whose inode it holds."""
     inodes = set()
@@ -68,7 +76,7 @@ def look(daemon: FasthaDaemon, at_s: float, *, rest: bool) -> Sample:
     return Sample(
         at_s=at_s,
         rest=rest,
-        memory_kib=pss_kib(pid),
+        memory_kib=_anonymous_kib(pid),
         descriptors=sum(kinds.values()),
         sockets=kinds.get("socket", 0),
         netlink_sockets=_netlink(pid),
