@@ -365,3 +365,28 @@ def test_a_server_follows_its_bfd_check() -> None:
         peer.kill()
         wait_for("the server is down", lambda: not real()["up"])
         assert "no packet within the detection time" in real()["why"]
+
+
+def test_a_session_that_a_reload_adds_faults_nobody_before_it_was_up() -> None:
+    with _lab("bfdr") as (_, one, two):
+        alone = confs.instance("VI", vrid=9, priority=100, addresses=[f"{VIP}/24"])
+        follows = confs.instance(
+            "VI", vrid=9, priority=100, addresses=[f"{VIP}/24"], lines=["track_bfd {\n other\n}"]
+        )
+        ours = _start(FasthaDaemon, one, alone)
+        wait_for("it is master", lambda: one.has(VIP))
+        ours.configure(confs.config(fastha_text([_session(ONE, TWO)]), follows))
+        _ask(ours, "reload")
+        time.sleep(0.5)
+        assert _ask(ours, "instances")[0]["state"] == "MASTER"
+        bare = BFD_DAEMONS["bare"]
+        peer = bare.daemon(two, bare.text([_session(TWO, ONE)]))
+        peer.start()
+        _wait_up(ours)
+        peer.kill()
+        wait_for("now it counts", lambda: _ask(ours, "instances")[0]["state"] == "FAULT")
+        assert _ask(ours, "instances")[0]["cause"] == "bfd other is down"
+        ours.configure(confs.config(alone))
+        _ask(ours, "reload")
+        wait_for("followed no more", lambda: _ask(ours, "instances")[0]["state"] == "MASTER")
+        wait_for("it is gone", lambda: _ask(ours, "bfd")["sessions"] == [])

@@ -72,6 +72,10 @@ class Sessions:
         self._takeovers: dict[tuple[str, str], int] = {}
         """(instance, session): the delay of a takeover in microseconds."""
         self._told: dict[int, tuple[BfdTrack, ...]] = {}
+        self._lenient: set[tuple[str, str]] = set()
+        """(instance, session): the instance ran before the session was configured. That it has not been up
+        yet is
+        then no failure (RFC 5882 3.3), though at start it is (keepalived's rule)."""
         self._auto_links: frozenset[str] = frozenset()
         self._silent: dict[tuple[str, str], float] = {}
         self._placing = False
@@ -83,7 +87,12 @@ class Sessions:
         """Takes the sessions of a configuration. Before the instances are, so that none begins unaware of
         them."""
         self._config = config
+        running = {one.name for one in self._daemon.manager.instances.values()}
+        known = {session.name for session in self.manager.sessions.values()}
         self._entries, said = bfd_entries(config)
+        pairs = {(name, entry.name) for name, entries in self._entries.items() for entry in entries}
+        fresh = {(name, session) for name, session in pairs if name in running and session not in known}
+        self._lenient = (self._lenient & pairs) | fresh
         self._tracked = frozenset(entry.name for entries in self._entries.values() for entry in entries)
         self._auto_links = frozenset(
             i.interface for i in config.instances if i.bfd_auto is not None and i.interface
@@ -137,6 +146,7 @@ class Sessions:
                 reverse=entry.reverse,
                 takeover=delay is not None,
                 takeover_delay_us=delay or 0,
+                initially_up=(name, entry.name) in self._lenient,
             )
         auto = running.conf.bfd_auto
         if auto is not None and auto.takeover and running.conf.interface:
