@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vrrp_bed import Bed, bed, needs_root
+from vrrp_bed import Bed, bed, needs_keepalived, needs_root
 
 from fastha.lab import FasthaDaemon, wait_for
 from fastha.lab.confs import config, instance
@@ -225,3 +225,25 @@ def test_the_dumps_tell_maintenance_from_a_fault() -> None:
             json.loads(line) for line in (one.run_directory / "history.jsonl").read_text().splitlines()
         ]
         assert records[-1]["state"] == "MAINT"
+
+
+@needs_keepalived
+def test_a_keepalived_backup_takes_over_and_is_left_in_peace() -> None:
+    with bed("other") as made:
+        one = made.daemon(1, "fastha", text(200, db=200, group=True))
+        two = made.daemon(2, "keepalived", text(100, db=100, group=True))
+        assert isinstance(one, FasthaDaemon)
+        made.wait_master(1, WEB, DB)
+        becomes(one, "MASTER")
+        with made.probe(WEB) as probe:
+            assert "handed over to 198.51.100.2" in ask(one, "switchover", "group", "BOTH")
+            made.wait_master(2, WEB, DB)
+            for name in ("WEB", "DB"):
+                becomes(one, "BACKUP", name)
+            assert "198.51.100.2 is master" in ask(one, "drain", "node", "--check")
+            ask(one, "drain", "node")
+            ask(one, "undrain", "node")  # as configured again: it preempts
+            made.wait_master(1, WEB, DB)
+        assert probe.longest_ms < 300
+        two.terminate()
+        assert "nobody took over" in ask(one, "drain", "BOTH", code=1)
