@@ -183,7 +183,7 @@ def _main(arguments: list[str]) -> int:
     else:
         options.console = options.console or not options.syslog
     options.journal = "JOURNAL_STREAM" in os.environ
-    from fastha.daemon.main import run  # noqa: PLC0415
+    from fastha.daemon.start import run  # noqa: PLC0415
 
     return run(options)
 

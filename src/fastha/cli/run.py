@@ -47,7 +47,7 @@ def command(
 
     SIGHUP reloads the configuration as a difference, SIGTERM and SIGINT hand every address over and end.
     """
-    from fastha.daemon.main import run  # noqa: PLC0415  (what the daemon needs, other commands do not)
+    from fastha.daemon.start import run  # noqa: PLC0415  (what the daemon needs, other commands do not)
 
     options = Options(
         config=file,

@@ -25,9 +25,7 @@ from fastha import __version__, config
 from fastha._core.engine import Engine, EngineError
 from fastha.config.model import Config
 from fastha.net.filters import choose
-from fastha.net.namespace import NamespaceError, enter
 from fastha.net.sysctl import disable_local_igmp
-from fastha.telemetry.log import Sink, StreamSink, default_sinks
 from fastha.telemetry.recorder import TransitionRecorder
 from fastha.vrrp.manager import Manager
 from fastha.vrrp.records import Level, Note, Transition
@@ -39,15 +37,9 @@ from .log import Log
 from .machine import Machine
 from .maintenance import Maintenance
 from .options import (
-    EXIT_CONFIG,
-    EXIT_FATAL,
-    EXIT_NO_CONFIG,
     EXIT_OK,
-    EXIT_PERMISSION,
     Options,
 )
-from .pidfile import AlreadyRunningError, PidFile
-from .privileges import Privileges
 from .splitbrain import SplitBrains
 from .stream import Stream
 from .systemd import Notifier
@@ -65,14 +57,6 @@ if TYPE_CHECKING:
 
 HISTORY = 500
 """Transitions and notes that are kept for `fastha show events`."""
-
-
-class StartError(Exception):
-    """The daemon cannot start; carries its exit code."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 class Daemon:
@@ -492,89 +476,8 @@ class Daemon:
         self.machine.close()
 
 
-def run(options: Options) -> int:
-    """Runs the daemon in this process; returns the exit code (keepalived's, where it has one)."""
-    log = Log(_sinks(options), detail=options.detail)
-    try:
-        configuration = _read(options, log)
-        namespace = options.namespace or configuration.globals_.net_namespace
-        if namespace is not None:
-            enter(namespace, run_directory=options.run_directory)
-        options.run_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        pid_files = [
-            PidFile(path) for path in (options.pid_file, *options.more_pid_files) if path is not None
-        ]
-    except StartError as error:
-        log("error", str(error))
-        return error.code
-    except (AlreadyRunningError, NamespaceError, OSError) as error:
-        log("error", str(error))
-        return EXIT_FATAL
-    try:
-        privileges = Privileges(log)
-        privileges.lower(configuration)
-        return _loop(options, configuration, log, privileges)
-    finally:
-        for pid_file in pid_files:
-            pid_file.close()
-        log.close()
-
-
-def _sinks(options: Options) -> list[Sink]:
-    sinks: list[Sink] = default_sinks(console=False, syslog=True) if options.syslog else []
-    if options.console or not sinks:
-        sinks.append(StreamSink(2, stamp=not options.journal, level_prefix=options.journal))
-    return sinks
-
-
-def _read(options: Options, log: Log) -> Config:
-    if not options.config.exists():
-        raise StartError(EXIT_NO_CONFIG, f"configuration file {options.config} does not exist")
-    result = config.load(options.config, config_id=options.config_id)
-    for diagnostic in result.diagnostics:
-        log("error" if diagnostic.severity == "error" else "warning", diagnostic.render())
-    if result.config is None:
-        raise StartError(EXIT_CONFIG, f"{options.config} has errors; see above")
-    wanted = result.config
-    if not options.vrrp:
-        wanted = msgspec.structs.replace(wanted, instances=(), sync_groups=())
-    if not options.bfd:
-        wanted = msgspec.structs.replace(wanted, bfd_instances=(), bfd_unsolicited=(), sbfd_reflector=None)
-    return wanted
-
-
 def _inventory(configuration: Config) -> str:
     text = f"{len(configuration.instances)} VRRP instances"
     if configuration.bfd_instances:
         text += f" and {len(configuration.bfd_instances)} BFD sessions"
     return text
-
-
-def _loop(options: Options, configuration: Config, log: Log, privileges: Privileges) -> int:
-    # What was made so far lives as long as the daemon: the collector need not look at it again, and
-    # start-up, which makes
-    # thousands of objects and drops none, need not wait for it.
-    gc.disable()
-    import uvloop  # noqa: PLC0415  (only the daemon itself needs it)
-
-    async def main() -> int:
-        daemon = Daemon(options, configuration, log)
-        daemon.on_change = privileges.reloaded
-        return await daemon.run()
-
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(main())
-    except EngineError as error:
-        log("error", str(error.strerror or error))
-        return EXIT_PERMISSION if error.errno in (1, 13) else EXIT_FATAL
-    except OSError as error:
-        log("error", f"{error.strerror or error}")
-        return EXIT_FATAL
-    except KeyboardInterrupt:
-        return EXIT_OK
-    except Exception as error:  # the addresses were handed over in `finally`; say why, once
-        log("error", f"internal error: {type(error).__name__}: {error}; every instance was handed over")
-        if options.detail:
-            raise
-        return EXIT_FATAL
