@@ -543,6 +543,27 @@ static void a_quicker_router_ends_the_wait(void) {
     free(fh_bfd_join_set(&left.join, 0, NULL, clock_now));
 }
 
+/* A backup below us found the master dead a moment before us, and we heard its advert first: still our turn.
+ */
+static void a_lower_router_was_quicker(void) {
+    for (int how = 0; how < 3; how++) {
+        both_up(10000, 3);
+        instance(&left, 0, 100, FH_NO_GROUP);
+        if (how == 1) left.inst_conf[0].fsm.preempt = false; /* then whoever is master stays */
+        free(fh_bfd_join_set(&left.join, 0, follow((fh_bfd_follow){.takeover = true}), clock_now));
+        master_speaks(&left, 0, master_addr);
+        right.mute = true;
+        run_both(15 * MS, NULL);
+        fh_vrrp_heard h = {
+            .interval = FH_NS_PER_SEC, .src = other_addr, .src_order = 1, .priority = how == 2 ? 150 : 50};
+        fh_node_heard(&left.vrrp, &left.inst[0], &h, clock_now, clock_now);
+        run_both(40 * MS, NULL);
+        CHECK_INT(left.session[0].fsm.state, FH_BFD_DOWN);
+        CHECK_INT(left.inst[0].fsm.state, how == 0 ? FH_VRRP_MASTER : FH_VRRP_BACKUP);
+        free(fh_bfd_join_set(&left.join, 0, NULL, clock_now));
+    }
+}
+
 /* RFC 5882 3.2, 4.2: neither an end that was planned nor a neighbour that lost us is the master's death. */
 static void no_takeover_on_admin_down(void) {
     for (int how = 0; how < 3; how++) {
@@ -628,6 +649,7 @@ int main(void) {
     RUN(echo_fails);
     RUN(takeover);
     RUN(a_quicker_router_ends_the_wait);
+    RUN(a_lower_router_was_quicker);
     RUN(no_takeover_on_admin_down);
     RUN(groups_move_together);
     RUN(faults_and_weights);

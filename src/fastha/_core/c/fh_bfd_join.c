@@ -66,6 +66,18 @@ static bool path_lost(const fh_bs *s, uint8_t old, uint8_t cause) {
            (cause == FH_BFD_WHY_EXPIRED || cause == FH_BFD_WHY_ECHO);
 }
 
+/* The router that this session watches was master to the last. Or it was until a lower backup, who found it
+ * dead a moment before us, said so: then our own turn has come, as the longer way round (the lower adverts
+ * are not heeded, and the timer runs out) would show. */
+static bool is_next(const fh_inst *inst, const fh_bs *s) {
+    const fh_vrrp *v = &inst->fsm;
+    const fh_vrrp_params *p = &inst->conf->fsm;
+
+    if (v->state != FH_VRRP_BACKUP || v->last_heard == 0) return false;
+    if (fh_addr_equal(&v->master_src, &s->way.peer)) return true;
+    return p->preempt && p->preempt_delay == 0 && v->master_priority != 0 && v->master_priority < v->priority;
+}
+
 void fh_bfd_join_state(fh_bfd_join *j, const fh_bs *s, uint8_t old, uint8_t cause, fh_ns now) {
     bool lost = path_lost(s, old, cause);
     fh_bfd_follow *next;
@@ -75,10 +87,7 @@ void fh_bfd_join_state(fh_bfd_join *j, const fh_bs *s, uint8_t old, uint8_t caus
         reckon(j, f->inst, now);
         if (!lost || !f->takeover) continue;
         fh_inst *inst = j->node->insts[f->inst];
-        /* only from the very router that this session watches, while it was master to the last */
-        if (inst == NULL || inst->fsm.state != FH_VRRP_BACKUP || inst->fsm.last_heard == 0 ||
-            !fh_addr_equal(&inst->fsm.master_src, &s->way.peer))
-            continue;
+        if (inst == NULL || !is_next(inst, s)) continue;
         fh_node_takeover_after(j->node, inst, f->takeover_delay, now);
     }
 }
