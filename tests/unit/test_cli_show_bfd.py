@@ -32,12 +32,6 @@ MEASURED = {
     "p50_us": 44_000.0,
     "p99_us": 52_000.0,
 }
-    "min_us": 40_000.0,
-    "mean_us": 43_500.0,
-    "max_us": 61_000.0,
-    "p50_us": 44_000.0,
-    "p99_us": 52_000.0,
-}
 WAITING = BRIEF | {
     "state": "waiting",
     "cause": "there is no interface eth9",
