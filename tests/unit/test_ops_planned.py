@@ -16,7 +16,7 @@ import pytest
 from fastha.config import load
 from fastha.config.diff import compare
 from fastha.config.model import Config
-from fastha.daemon import foretell, trial
+from fastha.daemon import foretell, trial, trials
 from fastha.daemon.foretell import Level
 from fastha.daemon.successor import outlook
 from fastha.daemon.wishes import MAX_OCTETS, Wishes, read_wishes, write_lasting
@@ -227,3 +227,56 @@ def test_a_confirmed_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
     assert (tmp_path / "real.conf.before").read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fastha.conf", "real.conf", "real.conf.before"]
+
+
+def test_a_trial_ends_in_time_even_if_it_cannot_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed: list[tuple[Config, str]] = []
+    said: list[str] = []
+
+    async def change(config: Config, why: str) -> None:
+        changed.append((config, why))
+
+    old = Config()
+
+    async def body() -> None:
+        daemon: Any = SimpleNamespace(
+            state_directory=tmp_path,
+            changing=asyncio.Lock(),
+            change=change,
+            note=lambda note: said.append(note.text),
+            log=lambda _level, text, **_: said.append(text),
+            options=SimpleNamespace(config=tmp_path / "fastha.conf"),
+        )
+        several = trials.Trials(daemon)
+        tried = trial.Trial(daemon, tmp_path / "new", "", old, 0.3)
+        monkeypatch.setattr(trials, "_LOOK_S", 0.05)
+
+        async def broken() -> str:
+            raise RuntimeError("no way to look")
+
+        monkeypatch.setattr(tried, "wrong", broken)
+        several.trial = tried
+        await several._watch(tried)
+        assert several.trial is None and several.last.endswith("not confirmed in time")
+
+    asyncio.run(body())
+    assert changed == [(old, "back to what ran before")]
+    assert any("no way to look" in text for text in said)
+
+
+def test_a_damaged_note_of_a_trial_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    said: list[str] = []
+    daemon: Any = SimpleNamespace(
+        state_directory=tmp_path,
+        log=lambda _level, text, **_: said.append(text),
+        options=SimpleNamespace(config=tmp_path / "fastha.conf"),
+    )
+    note = tmp_path / trials.FILE
+    note.write_bytes(b"{ never")
+    assert trials.Trials(daemon).last == "" and not note.exists()
+    note.write_bytes(msgspec.json.encode(trials.Marker(file="/x/new", began=1.0, confirm_s=60.0)))
+    assert "/x/new was on trial" in trials.Trials(daemon).last and not note.exists()
+    note.mkdir()
+    trials.Trials(daemon)

@@ -152,6 +152,8 @@ class Trials:
             try:
                 await self._daemon.change(config, f"apply {path}, on trial for {confirm_s:g} s")
             except BaseException:
+                with contextlib.suppress(Exception):
+                    await self._daemon.change(trial.old, "back to what ran before")
                 await self._end_trial()
                 raise
             self._watcher = asyncio.get_running_loop().create_task(self._watch(trial))
@@ -196,7 +198,10 @@ class Trials:
             if time.monotonic() >= trial.deadline:
                 why = "not confirmed in time"
             else:
-                why = await trial.wrong()
+                try:
+                    why = await trial.wrong()
+                except Exception as error:  # whatever cannot be looked at: the time still runs
+                    self._daemon.log("error", f"trial: {type(error).__name__}: {error}", key="trial")
         await self._revert(trial, why)
 
     async def _revert(self, trial: Trial, why: str) -> None:
