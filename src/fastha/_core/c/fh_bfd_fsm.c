@@ -3,6 +3,11 @@
 
 #include "fh_break.h"
 
+/* Packets that answer a change of state at once, between two scheduled ones (6.8.7). A handshake takes two.
+ * Where the network duplicates packets, two neighbours would otherwise answer one another's old packets
+ * without end. */
+#define EXTRA_MOST 8
+
 static const char *const cause_names[FH_BFD_CAUSES] = {
     [FH_BFD_WHY_NONE] = "none",
     [FH_BFD_WHY_HANDSHAKE] = "handshake",
@@ -333,7 +338,8 @@ enum fh_bfd_rx fh_bfd_receive(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_in
     settle(p, s, in, out); /* steps 14, 16, 18 and 20; before sending, so that D and P are right */
     if ((packet->flags & FH_BFD_POLL) && is_session(p) && !FH_BROKEN(FH_BREAK_BFD_POLL))
         out->bits |= FH_BFD_DO_FINAL; /* 6.8.7: whatever the state; it tells the change of state as well */
-    else if (changed) {
+    else if (changed && s->extra < EXTRA_MOST) {
+        s->extra++;
         send_now(p, s, in, out);
         settle(p, s, in, out);
     }
@@ -379,6 +385,7 @@ static void on_tx(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_input *in, fh_
         s->poll_pending = false; /* an interval has passed instead of a packet without P */
         start_poll(p, s);
     }
+    s->extra = 0;
     if (may_send(p, s)) send_now(p, s, in, out);
 }
 

@@ -85,6 +85,7 @@ typedef struct {
     uint8_t local_diag, remote_diag;
     uint8_t remote_mult;
     uint8_t detect_mult; /* as last announced */
+    uint8_t extra;       /* packets sent at once because a state changed, since the last scheduled one */
     uint8_t backoff;     /* intervals are doubled so many times (5880 7) */
     bool remote_demand;  /* D of the last packet */
     bool demand_on;      /* ours: wanted, and both sides Up */

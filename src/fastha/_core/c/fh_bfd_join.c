@@ -79,7 +79,7 @@ static bool is_next(const fh_inst *inst, const fh_bs *s) {
 }
 
 void fh_bfd_join_state(fh_bfd_join *j, const fh_bs *s, uint8_t old, uint8_t cause, fh_ns now) {
-    bool lost = path_lost(s, old, cause);
+    bool lost = path_lost(s, old, cause) && !fh_bfd_node_was_away(j->bfd, s);
     fh_bfd_follow *next;
 
     for (fh_bfd_follow *f = j->by_session[s->slot]; f != NULL; f = next) {

@@ -490,6 +490,8 @@ fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now) {
      * more than the silence anyway. */
     n->stall = lateness > SLEPT_LONG ? now - since : lateness;
     n->asleep += n->stall;
+    n->away_at = now;
+    n->away_for = n->stall;
     return lateness;
 }
 
@@ -524,6 +526,18 @@ void fh_bfd_node_congestion(fh_bfd_node *n, fh_ns now) {
         if (s->way.port != FH_BFD_PORT_MULTI || s->removing) continue;
         if (now - s->window_from >= CONGESTION_WINDOW) judge_path(n, s, now);
     }
+}
+
+void fh_bfd_node_slept(fh_bfd_node *n, fh_ns slept, fh_ns now) {
+    n->away_at = now;
+    n->away_for = slept;
+}
+
+bool fh_bfd_node_was_away(const fh_bfd_node *n, const fh_bs *s) {
+    const fh_bfd_params *p = &s->conf->fsm;
+    fh_ns patience = (p->detect_mult > 1 ? p->detect_mult - 1 : 1) * p->min_tx_us * FH_NS_PER_USEC;
+
+    return n->away_at != 0 && s->fsm.last_rx <= n->away_at && n->away_for >= patience;
 }
 
 static void drain(fh_bfd_node *n, fh_ns now) {

@@ -121,8 +121,10 @@ typedef struct fh_bfd_node {
     fh_ns accept_window;
     uint32_t accept_told;
     uint64_t rng[4];
-    fh_ns asleep; /* total of own lateness that mattered */
-    fh_ns stall;  /* the part of it that ended with this wake-up */
+    fh_ns asleep;   /* total of own lateness that mattered */
+    fh_ns stall;    /* the part of it that ended with this wake-up */
+    fh_ns away_at;  /* when the last own sleep ended, however it was noticed */
+    fh_ns away_for; /* and how long it was */
     fh_ns woke;
     fh_ns fastest;    /* least detection time of the sessions, FH_NEVER: none is Up */
     bool fastest_old; /* to be found again */
@@ -158,6 +160,11 @@ enum fh_bfd_rx fh_bfd_node_echo(fh_bfd_node *n, const fh_bfd_arrival *from, cons
 /* The owner has waited from since for due (FH_NEVER: for nothing) and woken now. Gives the lateness that
  * counts as sleep, 0 if it woke in time. */
 fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now);
+/* The machine was suspended, on a clock that did not count it. */
+void fh_bfd_node_slept(fh_bfd_node *n, fh_ns slept, fh_ns now);
+/* The neighbour may have given this session up while we were away, and has not been heard since: then it
+ * sends slowly, and its silence says nothing of the path. */
+bool fh_bfd_node_was_away(const fh_bfd_node *n, const fh_bs *s);
 void fh_bfd_node_run(fh_bfd_node *n, fh_ns now);
 /* Now and then, a few seconds apart at most: sessions over several hops that lose packets double their
  * intervals, and halve them again when the path is well (RFC 5880 7). */

@@ -357,6 +357,7 @@ static void clocks(fh_engine *e, fh_ns now) {
     fh_event event = {.at = now, .type = FH_EVENT_ENGINE_STALL, .v = {0, slept}};
     fh_engine_tell(e, &event);
     fh_node_slept(&e->node, slept, now);
+    fh_bfd_node_slept(&e->bfd, slept, now);
 }
 
 /* Told once for each late wake-up. */
