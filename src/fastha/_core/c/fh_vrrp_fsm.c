@@ -127,7 +127,8 @@ static uint8_t silent_cause(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now
 
 static void startup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now) {
     if (v->state != FH_VRRP_INIT && v->state != FH_VRRP_FAULT && v->state != FH_VRRP_HANDOVER) return;
-    if (v->state == FH_VRRP_HANDOVER) a->bits |= FH_VRRP_DO_RELEASE;
+    /* An owner that is wanted back before its successor was heard has everything still: it goes on. */
+    if (v->state == FH_VRRP_HANDOVER && (!is_owner(p) || p->gated)) a->bits |= FH_VRRP_DO_RELEASE;
     v->active_int = p->adver_int;
     v->preempt_until = 0;
     v->last_heard = 0;
@@ -199,9 +200,10 @@ static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
         return;
     switch (v->state) {
     case FH_VRRP_BACKUP:
-        /* The queues are drained and nobody was heard. If we come an advert interval late, the machine was
-         * asleep and may have lost what the master sent: it does not accuse its neighbour, it listens. */
-        if (now - due > v->active_int && v->listens < MAX_LISTENS && !FH_BROKEN(FH_BREAK_STALL)) {
+        /* The queues are drained and nobody was heard. If we come half an advert interval late, the machine
+         * was asleep, since when nobody knows, and may have lost what the master sent: it does not accuse its
+         * neighbour, it listens. */
+        if (now - due > v->active_int / 2 && v->listens < MAX_LISTENS && !FH_BROKEN(FH_BREAK_STALL)) {
             v->listens++;
             a->bits |= FH_VRRP_DO_STALLED;
             set_timer(v, a, now + v->active_int + fh_vrrp_skew(p, v->priority, v->active_int));
