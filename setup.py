@@ -40,6 +40,25 @@ MODULES: dict[str, list[str]] = {
         "fh_timer.c",
         "fh_vrrp_fsm.c",
     ],
+    "sim": [
+        "fh_bfd_codec.c",
+        "fh_bfd_fsm.c",
+        "fh_bfd_gauge.c",
+        "fh_bfd_join.c",
+        "fh_bfd_node.c",
+        "fh_bfd_send.c",
+        "fh_bfd_table.c",
+        "fh_digest.c",
+        "fh_inet.c",
+        "fh_node.c",
+        "fh_sbfd.c",
+        "fh_sim.c",
+        "fh_sim_check.c",
+        "fh_sim_fault.c",
+        "fh_sim_net.c",
+        "fh_timer.c",
+        "fh_vrrp_fsm.c",
+    ],
     "engine": [
         "fh_bfd_codec.c",
         "fh_bfd_fsm.c",
@@ -77,6 +96,9 @@ MODULES: dict[str, list[str]] = {
     ],
 }
 
+# The simulator's own copies of the machines can be broken on purpose (fh_break.h); the daemon's cannot.
+MACROS: dict[str, list[tuple[str, str | None]]] = {"sim": [("FH_BREAKABLE", None)]}
+
 
 def extension(name: str, sources: list[str]) -> Extension:
     """One extension module: its .pyx and the C files it needs."""
@@ -85,6 +107,7 @@ def extension(name: str, sources: list[str]) -> Extension:
         [str(CORE / f"{name}.pyx"), *(str(CORE / "c" / source) for source in sources)],
         include_dirs=[str(CORE / "c")],
         depends=[str(path) for path in sorted((CORE / "c").glob("*.h"))],
+        define_macros=MACROS.get(name, []),
         extra_compile_args=CFLAGS,
     )
 
