@@ -23,7 +23,6 @@ DIFFERENCES = {
     "140": ("refused", "$IF=${IF}: keepalived hangs for ever, fastha names the line"),
     "143": ("clean", "vrrp_iptables: Debian's keepalived is built without iptables, fastha uses it"),
     "170": ("clean", "vrrp_iptables: Debian's keepalived is built without iptables, fastha uses it"),
-    "174": ("complaints", "reload_time_file is not built, and named (FH0111)"),
     "180": ("clean", "vrrp_iptables: Debian's keepalived is built without iptables, fastha uses it"),
 }
 

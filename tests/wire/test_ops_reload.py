@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict
 from itertools import pairwise
 
 import pytest
-from vrrp_bed import bed, needs_root
+from vrrp_bed import Bed, bed, needs_keepalived, needs_root
 
 from fastha.lab import Capture, FasthaDaemon, Lab, wait_for
 from fastha.lab.confs import config, instance
@@ -122,3 +123,32 @@ def test_addresses_are_rolled_through_both_routers_without_a_second_master() -> 
             assert daemon.show("counters")["instances"]["VI"]["overlaps"] == 0
         assert "virtual_ipaddress" in two.log()
         wait_for("the lists agree", lambda: "now advertises what is configured here" in two.log())
+
+
+@needs_keepalived
+def test_both_routers_reload_in_the_second_that_a_file_names() -> None:
+    def timed(priority: int, made: Bed, *more: int) -> str:
+        vips = [f"198.51.100.{n}/24" for n in (50, *more)]
+        return config(
+            instance("VI", vrid=50, priority=priority, advert=0.1, addresses=vips),
+            globals_=(f"reload_time_file {made.lab.directory}/when{priority}",),
+        )
+
+    with bed("timed") as made:
+        one = made.daemon(1, "fastha", timed(200, made))
+        two = made.daemon(2, "keepalived", timed(100, made))
+        made.wait_master(1, "198.51.100.50")
+        for daemon, priority in ((one, 200), (two, 100)):
+            daemon.configure(timed(priority, made, 51))
+        due = int(time.time()) + 3
+        for priority in (200, 100):
+            place = made.lab.directory / f"when{priority}"
+            place.with_suffix(".new").write_text(time.strftime("%Y-%m-%d %H:%M:%SZ\n", time.gmtime(due)))
+            place.with_suffix(".new").rename(place)
+        assert not made.routers[0].has("198.51.100.51")
+        made.wait_master(1, "198.51.100.51", timeout=10)
+        assert due <= time.time() < due + 2
+        wait_for("the other one, too", lambda: "Reloading" in two.log())
+        assert "a reload is scheduled for" in one.log()
+        for priority in (200, 100):
+            wait_for("the file is gone", lambda p=priority: not (made.lab.directory / f"when{p}").exists())

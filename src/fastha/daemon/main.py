@@ -31,6 +31,7 @@ from fastha.vrrp.manager import Manager
 from fastha.vrrp.records import Level, Note, Transition
 
 from . import show, wants
+from .busy import busy
 from .commands import Commands
 from .control import ControlError, ControlServer
 from .log import Log
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from .dumps import Dumps
     from .hooks import Hooks
     from .outlets import Outlets
+    from .schedule import Schedule
     from .sessions import Sessions
 
 HISTORY = 500
@@ -77,6 +79,7 @@ class Daemon:
         self.changing = asyncio.Lock()
         """Held while a configuration is applied or mastership is moved on purpose: one at a time."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._schedule: Schedule | None = None
         self.on_change: Callable[[Config], None] = lambda _config: None
         """Told of a configuration before it is applied."""
         self._exit_code = EXIT_OK
@@ -244,6 +247,8 @@ class Daemon:
             self._make_outlets(configuration)
         self.config = configuration
         self.maintenance.settle()
+        if configuration.globals_.reload_time_file is not None or self._schedule is not None:
+            self._timetable(configuration)
         self.machine.record()
 
     # ---------------------------------------------------------------- signs of life
@@ -389,6 +394,15 @@ class Daemon:
         if self._outlets is not None:
             self._outlets.remember(what, self)
 
+    def _timetable(self, configuration: Config) -> None:
+        """Reloads at the time that reload_time_file names; loaded when first wanted."""
+        from .schedule import Schedule  # noqa: PLC0415
+
+        if self._schedule is None:
+            self._schedule = Schedule(self._reload_by_signal, self.log)
+        g = configuration.globals_
+        self._schedule.configure(g.reload_time_file, g.reload_repeat)
+
     async def _reload_by_signal(self) -> None:
         with contextlib.suppress(ControlError):
             await self.reload()
@@ -404,9 +418,10 @@ class Daemon:
             try:
                 # off the event loop: a large file takes seconds, and adverts are not the only thing with
                 # deadlines
-                result = await loop.run_in_executor(
-                    None, lambda: config.load(self.options.config, config_id=self.options.config_id)
-                )
+                with busy(self.config.globals_.reload_file, self.options.run_directory):
+                    result = await loop.run_in_executor(
+                        None, lambda: config.load(self.options.config, config_id=self.options.config_id)
+                    )
             finally:
                 self._systemd.ready(_inventory(self.config))
             problems = [d.render() for d in result.diagnostics if d.severity == "error"]
@@ -449,6 +464,8 @@ class Daemon:
     async def _end(self) -> None:
         self.log("info", "stopping")
         self.trials.close()
+        if self._schedule is not None:
+            self._schedule.close()
         self._systemd.stopping()
         await self.manager.stop()
         if self.sessions is not None:
