@@ -26,6 +26,7 @@ from fastha.bfd.session import Session
 from fastha.config import load
 from fastha.config.model_bfd import BfdInstance, BfdUnsolicited
 from fastha.net.links import Link, LinkAddress
+from fastha.tracking.plan import bfd_entries
 
 OURS, THEIRS = "192.0.2.1", "192.0.2.2"
 
@@ -415,3 +416,38 @@ def test_every_cause_has_words() -> None:
     for number, name in enumerate(BFD_CAUSES):
         if name != "none":
             assert words.cause_text(number) == words.CAUSES[name]
+
+
+# ---------------------------------------------------------------- who follows what
+
+
+def _followers(group: str, instance: str = "", priority: int = 100) -> tuple[dict[str, Any], tuple[str, ...]]:
+    text = f"bfd_instance b {{\n neighbor_ip {THEIRS}\n weight 7\n}}\n"
+    for number, name in enumerate(("A", "B"), 1):
+        text += (
+            f"vrrp_instance {name} {{\n interface eth0\n virtual_router_id {number}\n priority {priority}\n"
+            f" virtual_ipaddress {{\n 192.0.2.{50 + number}\n }}\n {instance if name == 'A' else ''}\n}}\n"
+        )
+    text += f"vrrp_sync_group G {{\n group {{\n A\n B\n }}\n {group}\n}}\n"
+    result = load("-", text=text)
+    assert result.config is not None, [d.render() for d in result.diagnostics]
+    found, said = bfd_entries(result.config)
+    return {name: [(e.name, e.weight, e.reverse) for e in entries] for name, entries in found.items()}, said
+
+
+def test_what_a_group_follows_all_its_members_follow() -> None:
+    assert _followers("track_bfd {\n b weight 0\n}") == ({"A": [("b", 0, False)], "B": [("b", 0, False)]}, ())
+
+
+def test_weights_do_not_count_in_groups_unless_wanted() -> None:
+    found, said = _followers("", "track_bfd {\n b\n}")
+    assert found == {}
+    assert "sync_group_tracking_weight" in said[0]
+    found, said = _followers("sync_group_tracking_weight", "track_bfd {\n b weight -20 reverse\n}")
+    assert (found, said) == ({"A": [("b", -20, True)]}, ())
+
+
+def test_weights_do_not_move_an_owner() -> None:
+    found, said = _followers("sync_group_tracking_weight\n track_bfd {\n b\n}", priority=255)
+    assert found == {}
+    assert "address owner" in said[0]
