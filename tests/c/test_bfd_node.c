@@ -307,6 +307,25 @@ static void frozen_without_a_queue(void) {
     CHECK_INT(left.session[0].fsm.state, FH_BFD_DOWN); /* one detection time of being awake */
 }
 
+/* A machine so busy that every wake-up is late: the neighbour's death is found later, but it is found. */
+static void always_late(void) {
+    static const fh_ns lateness[] = {2 * MS, 12 * MS, 90 * MS, 400 * MS};
+    for (int i = 0; i < 4; i++) {
+        both_up(100000, 3);
+        right.mute = true;
+        fh_ns died = clock_now, since = clock_now;
+        for (int turns = 0; turns < 100 && left.session[0].fsm.state == FH_BFD_UP; turns++) {
+            fh_ns due = fh_bfd_node_next(&left.bfd);
+            clock_now = due + lateness[i];
+            fh_bfd_node_woke(&left.bfd, since, due, clock_now);
+            fh_bfd_node_run(&left.bfd, clock_now);
+            since = clock_now;
+        }
+        CHECK_INT(left.session[0].fsm.state, FH_BFD_DOWN);
+        CHECK(clock_now - died <= 400 * MS + 7 * lateness[i]);
+    }
+}
+
 /* 6.8.6 in the order of the text, each verdict counted at its session or as nobody's. */
 static void refused_and_counted(void) {
     both_up(10000, 3);
@@ -640,6 +659,7 @@ int main(void) {
     RUN(a_lost_packet_is_missed);
     RUN(frozen_with_a_queue);
     RUN(frozen_without_a_queue);
+    RUN(always_late);
     RUN(refused_and_counted);
     RUN(poll_that_nobody_takes);
     RUN(many_leave_together);

@@ -9,7 +9,7 @@ enum { KIND_TX, KIND_DETECT, KIND_ECHO };
 /* Lateness that counts as sleep: less than this is what every wake-up has. */
 #define SLEPT_MOST FH_NS_PER_MSEC
 #define SLEPT_LEAST (100 * FH_NS_PER_USEC)
-/* So late that nobody can say when the sleep began: the whole time since the last turn is forgiven. */
+/* So late that nobody can say when the sleep began: the time since the last turn is forgiven as well. */
 #define SLEPT_LONG (10 * FH_NS_PER_MSEC)
 
 /* Congestion over several hops: a fifth of a window's packets lost, and intervals are doubled; a hundredth at
@@ -476,19 +476,27 @@ enum fh_bfd_rx fh_bfd_node_echo(fh_bfd_node *n, const fh_bfd_arrival *from, cons
 /* ------------------------------------------------------------------ time */
 
 fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now) {
-
     n->woke = now;
     n->stall = 0;
     n->drained = false;
-    if (due > now) return 0;
+    if (due > now) {
+        n->late_before = false;
+        return 0;
+    }
     fh_ns least = fh_bfd_node_fastest(n) / 4;
     if (least > SLEPT_MOST) least = SLEPT_MOST;
     if (least < SLEPT_LEAST) least = SLEPT_LEAST;
     fh_ns lateness = now - due;
-    if (lateness <= least) return 0;
-    /* A sleep of minutes with nothing to do before it is no more than one turn; the machine never credits
-     * more than the silence anyway. */
-    n->stall = lateness > SLEPT_LONG ? now - since : lateness;
+    if (lateness <= least) {
+        n->late_before = false;
+        return 0;
+    }
+    n->stall = lateness;
+    /* Not twice in a row, and no more than the lateness again: on a machine that is always late a dead
+     * neighbour has to be found, too. */
+    fh_ns waited = due > since ? due - since : 0;
+    if (lateness > SLEPT_LONG && !n->late_before) n->stall += waited < lateness ? waited : lateness;
+    n->late_before = true;
     n->asleep += n->stall;
     n->away_at = now;
     n->away_for = n->stall;

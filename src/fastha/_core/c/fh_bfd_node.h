@@ -131,6 +131,7 @@ typedef struct fh_bfd_node {
     fh_ns reject_told;
     uint8_t told_reject;
     bool drained;
+    bool late_before; /* at the wake-up before this one */
     const fh_bfd_node_io *ops;
     void *io;
     _Atomic uint64_t refused[FH_BFD_RX_N]; /* of packets that belong to no session */
