@@ -139,7 +139,10 @@ def test_the_same_calls_and_lines_with_a_peer_scripts_a_reload_and_the_end(plays
 
     def told(found: dict[str, list[str]]) -> dict[str, list[str]]:
         """How often a deaf router speaks is chance."""
-        return {name: [word for word, _ in groupby(words)] for name, words in found.items()}
+        return {
+            name: [w for word, same in groupby(words) for w in ((word,) if LOWER in word else same)]
+            for name, words in found.items()
+        }
 
     def counted(found: Counter[str]) -> dict[str, int]:
         return {call: 1 if LOWER in call.upper() else count for call, count in found.items()}
