@@ -12,6 +12,7 @@ soak.svg, soak.json. Exit code 1 when something grew, a daemon ended, or logged 
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -263,7 +264,10 @@ def _drainers(bed: Bed, place: Path) -> None:
 
 
 def main(seconds: float, folder: Path, seed: int) -> int:
-    """Runs for about so long; 1 if something was wrong."""
+    """Runs for about so long; 1 if something was wrong. No time or no root, no run."""
+    if seconds <= 0 or os.geteuid() != 0:
+        print("soak: left out" + (", it makes network namespaces: run it as root" if seconds > 0 else ""))
+        return 0
     bed = Bed(seed)
     runs: dict[str, list[Sample]] = {node.name: [] for node in bed.nodes}
     began = time.monotonic()

@@ -28,7 +28,7 @@ def run(**grows: int) -> list[watch.Sample]:
 
 @pytest.mark.parametrize("name", watch.MEASURES)
 def test_what_grows_is_seen(name: str) -> None:
-    found = watch.growth(run(**{name: 300 if name == "memory_kib" else 1}))
+    found = watch.growth(run(**{name: {"memory_kib": 300, "threads": 3}.get(name, 1)}))
     assert len(found) == 1 and found[0].startswith(name.removesuffix("_kib"))
 
 
