@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,5 +50,9 @@ def veth(one: str, other: str, *addresses: str) -> None:
         with contextlib.suppress(OSError):
             Path(f"/proc/sys/net/ipv6/conf/{end}/accept_dad").write_text("0")
         run(f"ip link set {end} up")
+    # Even so the kernel makes a link-local address work from a work queue, later on a busy machine.
+    deadline = time.monotonic() + 5
+    while "tentative" in run("ip -6 address") and time.monotonic() < deadline:
+        time.sleep(0.005)
     for address in addresses:
         run(f"ip address add {address} dev {one}" + (" nodad" if ":" in address else ""))
