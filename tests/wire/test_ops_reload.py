@@ -58,6 +58,8 @@ def test_a_reload_of_a_thousand_instances_misses_no_advert() -> None:
         before = [daemon.show("status")["transitions"] for daemon in (one, two)]
 
         captures = [Capture(lab, f"s{link}", only=["r1"]) for link in range(LINKS)]
+        for capture in captures:
+            capture.wait("a round before", lambda c=capture: len(c.adverts("r1")) > 2 * EACH)
         changed: dict[str, int] = {}
         for number, name in enumerate(("I0_17", "I3_250", "I2_1"), 1):
             changed[name] = 200 + number
