@@ -19,10 +19,12 @@ enum { KIND_TX, KIND_DETECT, KIND_ECHO };
 #define CONGESTION_MOST 3
 #define CONGESTION_CALM 6
 
-/* Sending together: from so many sessions on, a packet may go a fiftieth of its interval before its time. */
-#define TOGETHER_FROM 8
-#define TOGETHER_SHARE 50
-#define TOGETHER_MOST FH_NS_PER_MSEC
+/* Sending together: a packet may go a tenth of its interval before its time, in batches that make no other
+ * timer wait. */
+#define TOGETHER_FROM 2
+#define TOGETHER_SHARE 10
+#define TOGETHER_MOST (10 * FH_NS_PER_MSEC)
+#define TOGETHER_BATCH 24
 
 static const char *const stat_names[FH_BFD_STATS] = {
     "rx",     "tx",   "final_tx", "tx_errors", "ups",    "downs",
@@ -554,8 +556,8 @@ static void drain(fh_bfd_node *n, fh_ns now) {
     n->ops->drain(n->io, now);
 }
 
-/* Where there are many sessions, packets that are almost due go with those that are: one wake-up serves them
- * all. The interval stays above the three quarters that jitter allows. */
+/* Packets that are almost due go with those that are: one wake-up serves them all, here and at a neighbour
+ * that they have in common. The interval stays above the three quarters that jitter allows. */
 static bool almost_due(const fh_bfd_node *n, fh_ns now) {
     const fh_timer *t = n->timers.count != 0 ? n->timers.slots[0].timer : NULL;
 
@@ -600,7 +602,8 @@ void fh_bfd_node_run(fh_bfd_node *n, fh_ns now) {
     fh_ns was = 0;
     fh_timer *t;
 
-    while ((t = fh_timers_pop(&n->timers, now, &was)) != NULL ||
-           (almost_due(n, now) && (t = fh_timers_pop(&n->timers, FH_NEVER, &was)) != NULL))
+    while ((t = fh_timers_pop(&n->timers, now, &was)) != NULL)
         run_timer(n, t, was, now);
+    for (unsigned i = 0; i < TOGETHER_BATCH && almost_due(n, now); i++)
+        if ((t = fh_timers_pop(&n->timers, FH_NEVER, &was)) != NULL) run_timer(n, t, was, now);
 }
