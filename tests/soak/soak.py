@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from watch import Sample, growth, look
+from watch import Sample, at_rest, growth, look
 
 import report
 from fastha.daemon.client import NoDaemonError, RefusedError, ask
@@ -275,7 +275,8 @@ def main(seconds: float, folder: Path, seed: int) -> int:
 
     def sample(*, rest: bool) -> None:
         for daemon in bed.daemons:
-            runs[daemon.node.name].append(look(daemon, time.monotonic() - began, rest=rest))
+            at_s = time.monotonic() - began
+            runs[daemon.node.name].append(at_rest(daemon, at_s) if rest else look(daemon, at_s, rest=False))
 
     try:
         _drainers(bed, bed.place)
