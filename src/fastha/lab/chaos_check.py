@@ -7,14 +7,14 @@ things too.
 
 What it may not do: ask a daemon. Only packets count.
 
-The invariants:
-  one-master           two routers that hear each other advertise one virtual router for at most an interval
-  one-answer           two routers answer for one address for at most that; after a kill, at most for the
-                       lifetime of the address in the dead router's kernel
-  never-ownerless      while some router is sound, the time between two adverts is bounded
-  highest-wins         in peace, only the sound router with the highest priority speaks
-  no-needless-flap     the master does not change in peace
-  backup-holds-nothing in peace, only the master has the addresses
+What must not be seen, by the names that the simulator gives to its rules where it has the same:
+  two-masters   two routers that hear each other advertise one virtual router for longer than an interval
+  two-answers   two routers answer for one address for longer than that; after a kill, longer than the
+                lifetime of the address in the dead router's kernel
+  no-master     nobody advertises, while some router is sound, for longer than a take-over takes
+  order         in peace another router than the sound one with the highest priority speaks
+  flap          the master changes in peace
+  holds         in peace another than the master has an address
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _one_master(seen: Observed, bounds: Bounds) -> Iterator[Violation]:
             length = both.end - both.begin
             if length > bounds.overlap:
                 yield Violation(
-                    "one-master", both.begin, low,
+                    "two-masters", both.begin, low,
                     f"{name}: {low} went on beside {high} for {length / 1e6:.0f} ms"
                     f" (at most {bounds.overlap / 1e6:.0f})",
                 )  # fmt: skip
@@ -179,7 +179,7 @@ def _one_answer(seen: Observed, bounds: Bounds) -> Iterator[Violation]:
             length = both.end - both.begin
             if length > limit:
                 yield Violation(
-                    "one-answer", both.begin, low,
+                    "two-answers", both.begin, low,
                     f"{address}: {low} and {high} both answered for {length / 1e6:.0f} ms"
                     f" (at most {limit / 1e6:.0f})",
                 )  # fmt: skip
@@ -219,7 +219,7 @@ def _never_ownerless(seen: Observed, bounds: Bounds, end: int) -> Iterator[Viola
             length, node = max(waits, default=(0, ""))
             if length > bounds.down:
                 yield Violation(
-                    "never-ownerless", before, node,
+                    "no-master", before, node,
                     f"{name}: nobody spoke for {length / 1e6:.0f} ms while {node} was sound"
                     f" (at most {bounds.down / 1e6:.0f})",
                 )  # fmt: skip
@@ -235,15 +235,15 @@ def _in_peace(seen: Observed, bounds: Bounds) -> Iterator[Violation]:
             ]
             for node in sorted({one.node for one in late if one.priority} - {highest}):
                 yield Violation(
-                    "highest-wins", late[0].at_ns, node, f"{name}: {node} still speaks, {highest} is sound"
+                    "order", late[0].at_ns, node, f"{name}: {node} still speaks, {highest} is sound"
                 )
             if peace.end - settled > 2 * bounds.advert and highest not in {one.node for one in late}:
-                yield Violation("highest-wins", peace.end, highest, f"{name}: {highest} does not speak")
+                yield Violation("order", peace.end, highest, f"{name}: {highest} does not speak")
             for node in seen.priorities:
                 for term in claims(sent, node, bounds.gap):
                     if settled < term.begin < peace.end:
                         yield Violation(
-                            "no-needless-flap", term.begin, node,
+                            "flap", term.begin, node,
                             f"{name}: {node} became master, and nothing had happened for"
                             f" {(term.begin - peace.begin) / 1e9:.2f} s",
                         )  # fmt: skip
@@ -251,7 +251,7 @@ def _in_peace(seen: Observed, bounds: Bounds) -> Iterator[Violation]:
         for node, addresses in sorted(has.items()):
             if addresses and node != highest:
                 yield Violation(
-                    "backup-holds-nothing",
+                    "holds",
                     at_ns,
                     node,
                     f"{node} has {', '.join(sorted(addresses))} as backup",
