@@ -42,7 +42,8 @@ class Screen:
         self.process = subprocess.Popen(
             [*before, FASTHA, "watch", "-n", "0.2", "--control-socket", str(socket)],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            env={**os.environ, "TERM": "xterm"},
+            # COLUMNS and LINES, which a parallel run of the tests sets, would stand for the terminal's own size
+            env={k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")} | {"TERM": "xterm"},
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )  # fmt: skip
         os.set_blocking(self.master, False)
