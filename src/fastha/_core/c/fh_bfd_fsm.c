@@ -158,6 +158,7 @@ static fh_ns detect_deadline(const fh_bfd_params *p, const fh_bfd *s) {
 }
 
 static fh_ns slept_since(const fh_bfd_input *in, fh_ns mark) {
+    if (FH_BROKEN(FH_BREAK_BFD_SLEEP)) return 0;
     return in->asleep > mark ? in->asleep - mark : 0;
 }
 
@@ -351,7 +352,7 @@ enum fh_bfd_rx fh_bfd_receive(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_in
 static void on_detect(const fh_bfd_params *p, fh_bfd *s, const fh_bfd_input *in, fh_bfd_actions *out) {
     fh_ns deadline = detect_deadline(p, s);
     if (in->now < deadline || FH_BROKEN(FH_BREAK_BFD_DETECT)) return; /* heard meanwhile */
-    if (!FH_BROKEN(FH_BREAK_BFD_SLEEP) && in->now < with_credit(deadline, slept_since(in, s->asleep_mark))) {
+    if (in->now < with_credit(deadline, slept_since(in, s->asleep_mark))) {
         out->bits |=
             FH_BFD_DO_STALLED; /* we slept for part of that silence: give the neighbour the rest of it */
         return;

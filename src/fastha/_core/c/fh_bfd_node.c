@@ -25,6 +25,8 @@ enum { KIND_TX, KIND_DETECT, KIND_ECHO };
 #define TOGETHER_SHARE 10
 #define TOGETHER_MOST (10 * FH_NS_PER_MSEC)
 #define TOGETHER_BATCH 24
+/* So long after an own sleep a neighbour that gave us up may still send once a second. */
+#define AWAY_COUNTS (5 * FH_NS_PER_SEC)
 
 static const char *const stat_names[FH_BFD_STATS] = {
     "rx",     "tx",   "final_tx", "tx_errors", "ups",    "downs",
@@ -500,8 +502,10 @@ fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now) {
     if (lateness > SLEPT_LONG && !n->late_before) n->stall += waited < lateness ? waited : lateness;
     n->late_before = true;
     n->asleep += n->stall;
-    n->away_at = now;
-    n->away_for = n->stall;
+    if (n->stall >= n->away_for || now - n->away_at > AWAY_COUNTS) { /* no hiccup hides a sleep */
+        n->away_at = now;
+        n->away_for = n->stall;
+    }
     return lateness;
 }
 

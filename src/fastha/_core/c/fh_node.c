@@ -558,12 +558,27 @@ bool fh_node_repair(fh_node *n, fh_inst *inst, uint32_t item, fh_ns now) {
 
 /* ------------------------------------------------------------------ time */
 
+/* Some member of its group has left for good: a successor was heard there. */
+static bool group_has_left(const fh_node *n, const fh_inst *inst) {
+    const fh_group *g = group_of(n, inst);
+
+    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+        const fh_inst *m = member(n, g, i);
+        if (m == NULL || m == inst || m->fsm.state == FH_VRRP_MASTER) continue;
+        if (m->fsm.state != FH_VRRP_HANDOVER || m->fsm.last_heard != 0) return true;
+    }
+    return false;
+}
+
 static void run_inst_timer(fh_node *n, fh_inst *inst, uint16_t kind, fh_ns was, fh_ns now) {
     const fh_announce_conf *c = &inst->conf->announce;
 
     switch (kind) {
     case KIND_PROTO:
         inst->deadline = was;
+        /* Who heard no successor returns, but not where the others of its group are gone. */
+        if (inst->fsm.state == FH_VRRP_HANDOVER && inst->fsm.return_alone && group_has_left(n, inst))
+            inst->fsm.return_alone = false;
         apply(n, inst, FH_VRRP_EV_TIMER, 0, NULL, 0, now);
         break;
     case KIND_SECOND:

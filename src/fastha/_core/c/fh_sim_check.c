@@ -276,6 +276,8 @@ void fh_sim_heard(fh_sim_inst *si, const fh_vrrp_heard *h, fh_ns rx_time, fh_ns 
     const fh_vrrp_params *c = &si->conf[si->which].fsm;
     fh_vrrp *v = &si->node.fsm;
     bool backup = v->state == FH_VRRP_BACKUP, preempt = c->preempt || c->base_priority == 255;
+    bool master = v->state == FH_VRRP_MASTER;
+    uint8_t own = v->priority;
     fh_ns before = v->timer, expected = FH_NEVER;
 
     if (backup && h->priority == 0) {
@@ -290,6 +292,9 @@ void fh_sim_heard(fh_sim_inst *si, const fh_vrrp_heard *h, fh_ns rx_time, fh_ns 
         expected = rx_time + c->down_adverts * si->learned + skew(c, v->priority, si->learned);
     }
     fh_node_heard(&si->router->node, &si->node, h, rx_time, now);
+    if (master && v->state == FH_VRRP_BACKUP &&
+        (h->priority < own || (h->priority == own && h->src_order <= 0)))
+        fh_sim_break(si->vr->sim, FH_SIM_ORDER, si->index, 0); /* RFC 9568 6.4.3 (725) */
     if (!backup && v->state == FH_VRRP_BACKUP) { /* it yielded: the new master's interval counts */
         si->learned = c->version == 2 ? c->adver_int : h->interval;
         return;
@@ -369,6 +374,8 @@ void fh_sim_pair_look(fh_sim_pair *p) {
         /* Who is gone is missed after the detection time. Who is there hears so at once, or finds out itself,
          * and then says so, at the slow rate at worst. */
         fh_ns bound = detect_of(high) + transit(p);
+        if (s->latency_most != 0)
+            bound += detect_of(high); /* own lateness is no silence of the neighbour's */
         bool there = fh_sim_awake(low->router);
         if (there) bound += detect_of(low) + low->bs.conf->fsm.detect_mult * FH_NS_PER_SEC + transit(p);
         if (!there || calm) fh_sim_set(s, &p->one_side, s->now + bound);

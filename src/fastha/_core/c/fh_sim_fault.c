@@ -150,6 +150,7 @@ void fh_sim_wanted(fh_sim_router *r, fh_ns now) {
         if (b->reload) {
             b->which ^= 1;
             b->reload = false;
+            fh_timer_cancel(&r->sim->queue, &b->pair->one_side); /* other bounds from now on */
             fh_bfd_node_replace(&r->bfd, &b->bs, &b->conf[b->which], now);
         }
         if (b->admin != (b->bs.fsm.state == FH_BFD_ADMIN_DOWN))
@@ -217,6 +218,8 @@ static void on_segment(fh_sim *s, fh_sim_fault *f, bool on) {
         break;
     }
     fh_sim_plain(g);
+    for (uint32_t i = 0; i < g->vr_count; i++)
+        fh_sim_dirty(g->vrs[i]); /* bounds have changed */
     /* Late packets move nothing as long as they come within half an interval. For BFD that is already too
      * late. */
     if (on) f->counted = a_ns >= least / 2 || s->pair_count != 0;
@@ -288,7 +291,7 @@ static void on_router(fh_sim *s, fh_sim_fault *f, bool on) {
             f->counted = f->kind == FH_SIM_SLEEP && r->paused == 1 && r->started;
             break;
         }
-        if (f->counted && r->started) { /* its clock goes on where it stood */
+        if (f->counted && r->started && r->paused == 1) { /* its clock goes on where it stood */
             fh_ns slept = s->now - r->paused_at;
             r->l0 -= slept;
             r->slept += slept;
@@ -348,12 +351,19 @@ static void on_inst(fh_sim *s, fh_sim_fault *f, bool on) {
         fh_sim_disturb(si->router->insts[i]->vr);
     switch (f->kind) {
     case FH_SIM_TRACK:
-        si->delta = (int16_t)(si->delta + (on ? f->a : -f->a));
-        break;
     case FH_SIM_PRIORITY:
-        if (!on) return;
-        next = next_conf(si);
-        next->fsm.base_priority = (uint8_t)(f->a < 1 ? 1 : f->a > 254 ? 254 : f->a);
+        /* members of a group that disagree on the priority would change places for ever */
+        if (f->kind == FH_SIM_PRIORITY && !on) return;
+        for (uint32_t i = 0; i < si->router->inst_count; i++) {
+            fh_sim_inst *m = si->router->insts[i];
+            if (m != si && (si->group == FH_NO_GROUP || m->group != si->group)) continue;
+            if (f->kind == FH_SIM_TRACK) {
+                m->delta = (int16_t)(m->delta + (on ? f->a : -f->a));
+            } else {
+                next = next_conf(m);
+                next->fsm.base_priority = (uint8_t)(f->a < 1 ? 1 : f->a > 254 ? 254 : f->a);
+            }
+        }
         break;
     case FH_SIM_INTERVAL:
         if (!on || si->conf[si->which].fsm.version == 2) return;

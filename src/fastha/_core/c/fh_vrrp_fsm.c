@@ -334,6 +334,10 @@ static void relearn(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_
         fh_ns from = v->last_heard != 0 ? v->last_heard : now;
         if (p->version == 2 || v->last_heard == 0) v->active_int = p->adver_int;
         fh_ns at = from + fh_vrrp_down(p, v->priority, v->active_int);
+        /* The adverts of a lower master, that is to be displaced, gave no patience and give none now. */
+        if (v->last_heard != 0 && v->master_priority < v->priority && p->preempt && p->preempt_delay == 0 &&
+            at > v->timer)
+            at = v->timer;
         set_timer(v, a, at > now ? at : now);
     }
 }
