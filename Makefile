@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.built
 CORE   := $(wildcard src/fastha/_core/*.pyx src/fastha/_core/*.pxd src/fastha/_core/c/*.[ch]) setup.py pyproject.toml
 
-.PHONY: build demo test test-c fuzz fuzz-python fuzz-coverage analyse soak chaos lint bench bench-quick clean
+.PHONY: build demo test test-c fuzz fuzz-python fuzz-coverage analyse soak chaos lint bench bench-quick sim-night clean
 
 build: $(STAMP)
 
@@ -89,6 +89,10 @@ analyse:
 	@tools/debian-setup lint
 	@cmake -S . -B build/analyse -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug >/dev/null
 	clang-tidy-14 --quiet -p build/analyse src/fastha/_core/c/*.c
+
+# A hundred million events of state machines in the simulator, from a random seed (SIM_SEED: from this one).
+sim-night: build
+	$(BIN)/fastha sim run --events 100000000 --seconds 3600 $(if $(SIM_SEED),--seed $(SIM_SEED))
 
 lint: build analyse
 	@tools/debian-setup lint

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "server": ("fastha.cli.show_servers:server", "Drain, undrain or weigh a real server."),
     "undrain": ("fastha.cli.drain:undrain", "Let what was drained take part again."),
     "switchover": ("fastha.cli.switchover:command", "Hand an instance or a group over to its backup."),
+    "sim": ("fastha.cli.sim:command", "Simulate failures on networks in memory, from seeds; replay them."),
     "lab": ("fastha.cli.lab:command", "Test beds in network namespaces; `lab demo` shows a failover."),
 }
 

@@ -36,6 +36,8 @@ static void stir_segment(fh_sim *s, uint32_t segment, int by) {
 /* Who hears whom has changed in a segment. */
 static void cut(fh_sim *s, uint32_t segment) {
     s->calm_since = s->now;
+    for (uint32_t i = 0; i < s->vr_count; i++)
+        fh_sim_dirty(s->vrs[i]); /* groups span segments */
     for (uint32_t i = 0; i < s->segments[segment]->vr_count; i++) {
         fh_sim_vr *vr = s->segments[segment]->vrs[i];
         vr->cut_since = vr->calm_since = s->now;
@@ -87,7 +89,8 @@ static void away(fh_sim_router *r, unsigned port, bool back, bool returns_new) {
 /* A machine that stood still notices it by a deadline that has passed by half an interval, or by its clocks.
  * If not, what it missed meanwhile counts against its neighbour. */
 static void unnoticed(fh_sim_router *r) {
-    if (r->frozen == 0 || r->slept != 0) return;
+    if (!r->missed || r->slept != 0) return;
+    r->missed = false;
     for (uint32_t i = 0; i < r->inst_count; i++) {
         fh_sim_inst *si = r->insts[i];
         const fh_vrrp *v = &si->node.fsm;
@@ -101,6 +104,7 @@ static void carry_on(fh_sim_router *r) {
     fh_sim *s = r->sim;
 
     if (r->paused != 0 || !r->started || r->dead != 0) return;
+    unnoticed(r);
     if (r->slept == 0) r->asleep += s->now - r->paused_at;
     away(r, FH_SIM_PORTS, true, false);
     fh_sim_regard(r);
@@ -111,6 +115,7 @@ static void carry_on(fh_sim_router *r) {
 static void stand_still(fh_sim_router *r) {
     if (r->paused++ != 0) return;
     r->paused_at = r->sim->now;
+    r->stood_at = fh_sim_local(r, r->sim->now);
     away(r, FH_SIM_PORTS, false, false);
     fh_timer_cancel(&r->sim->queue, &r->wake);
     fh_sim_regard(r);
@@ -288,15 +293,15 @@ static void on_router(fh_sim *s, fh_sim_fault *f, bool on) {
         if (on) {
             stand_still(r);
             r->frozen = (uint8_t)(r->frozen + (f->kind != FH_SIM_PAUSE));
+            r->missed |= r->frozen != 0;
             f->counted = f->kind == FH_SIM_SLEEP && r->paused == 1 && r->started;
             break;
         }
         if (f->counted && r->started && r->paused == 1) { /* its clock goes on where it stood */
-            fh_ns slept = s->now - r->paused_at;
-            r->l0 -= slept;
-            r->slept += slept;
+            r->slept += fh_sim_local(r, s->now) - r->stood_at;
+            r->l0 = r->stood_at;
+            r->g0 = s->now;
         }
-        unnoticed(r);
         r->frozen = (uint8_t)(r->frozen - (f->kind != FH_SIM_PAUSE));
         r->paused--;
         if (r->paused == 0 && !r->started && r->dead == 0)
@@ -367,9 +372,15 @@ static void on_inst(fh_sim *s, fh_sim_fault *f, bool on) {
         break;
     case FH_SIM_INTERVAL:
         if (!on || si->conf[si->which].fsm.version == 2) return;
-        next = next_conf(si);
-        next->fsm.adver_int = f->a * 1000;
-        if (f->a * 1000 > si->vr->interval_most) si->vr->interval_most = f->a * 1000;
+        for (uint32_t i = 0; i < si->router->inst_count; i++) {
+            fh_sim_inst *m = si->router->insts[i];
+            if (m != si && (si->group == FH_NO_GROUP || m->group != si->group)) continue;
+            next = next_conf(m);
+            next->fsm.adver_int = f->a * 1000;
+            if (f->a * 1000 > m->vr->interval_most) m->vr->interval_most = f->a * 1000;
+            m->priority_since = s->now; /* patience begins anew */
+            fh_sim_dirty(m->vr);
+        }
         break;
     default:
         si->maintenance = on;

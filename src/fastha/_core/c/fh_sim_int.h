@@ -134,7 +134,8 @@ typedef struct fh_sim_router {
     uint32_t boots;
     uint8_t paused, frozen, dead; /* counts of faults */
     bool started, touched, wanted, stopping;
-    fh_ns paused_at, asleep, slept, turned;
+    bool missed; /* packets were lost while it stood still */
+    fh_ns paused_at, stood_at, asleep, slept, turned;
     int64_t latency;
     fh_sim_flight *inbox, **inbox_end;
     fh_sim_port ports[FH_SIM_PORTS];
