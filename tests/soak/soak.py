@@ -89,11 +89,15 @@ class Bed:
             confs.block("track_file", ["level"]),
             f'notify "{self.place}/hook"',
         ]
+        followed = [confs.block("track_bfd", ["other weight 3"])]
         instances = [
             confs.instance(
                 f"V{n}", vrid=n, priority=base, advert=advert,
                 addresses=[f"198.51.100.{k + n}/24" for k in ((100, 150) if variant == 1 else (100,))],
-                lines=[*(lines if n <= 4 else []), *(["use_vmac"] if n in (3, 4) else [])],
+                lines=[
+                    *(lines if n <= 4 else followed if n == 5 else []),
+                    *(["use_vmac"] if n in (3, 4) else []),
+                ],
             )
             for n in range(1, count + 1)
         ]  # fmt: skip
@@ -109,7 +113,15 @@ class Bed:
                 lines=[route] if variant != 1 else [],
             )
         )  # fmt: skip
+        session = confs.block(
+            "bfd_instance other",
+            [
+                f"neighbor_ip 198.51.100.{2 - router}", f"source_ip 198.51.100.{1 + router}",
+                "min_rx 50", "min_tx 50", f"multiplier {5 if variant == 2 else 4}",
+            ],
+        )  # fmt: skip
         return confs.config(
+            session,
             *scripts,
             tracked,
             *instances,
@@ -232,9 +244,14 @@ class Bed:
 
         def settled() -> bool:
             rows = ask(self.daemons[0].control_socket, "instances", timeout=20)
-            return len(rows) == 14 and all(row["state"] == "MASTER" for row in rows)
+            sessions = ask(self.daemons[0].control_socket, "bfd", timeout=20)["sessions"]
+            return (
+                len(rows) == 14
+                and all(row["state"] == "MASTER" for row in rows)
+                and [session["state"] for session in sessions] == ["up"]
+            )
 
-        wait_for("r1 is master of everything again", settled, timeout=30, every=0.2)
+        wait_for("r1 is master of everything again, and BFD is up", settled, timeout=30, every=0.2)
         time.sleep(SETTLED)
 
     def wrong(self) -> list[str]:

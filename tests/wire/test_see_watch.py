@@ -42,7 +42,7 @@ class Screen:
         self.process = subprocess.Popen(
             [*before, FASTHA, "watch", "-n", "0.2", "--control-socket", str(socket)],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            # COLUMNS and LINES, which a parallel run of the tests sets, would stand for the terminal's own size
+            # COLUMNS, which a parallel run of the tests sets, would stand for the terminal's own size
             env={k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")} | {"TERM": "xterm"},
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )  # fmt: skip
