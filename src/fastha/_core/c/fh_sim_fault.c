@@ -317,6 +317,9 @@ static void on_router(fh_sim *s, fh_sim_fault *f, bool on) {
         r->latency = on ? f->a * 1000 : 0;
         if (r->latency > s->latency_most) s->latency_most = r->latency;
         stir_pairs(r, on ? 1 : -1);
+        /* late by more than a BFD neighbour waits: that one may well take over */
+        for (uint32_t i = 0; r->session_count != 0 && i < r->inst_count; i++)
+            stir(r->insts[i]->vr, on ? 1 : -1);
         break;
     default: /* FH_SIM_LINK */
         stir_pairs(r, on ? 1 : -1);
