@@ -88,7 +88,7 @@ chaos: build
 analyse:
 	@tools/debian-setup lint
 	@cmake -S . -B build/analyse -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug >/dev/null
-	ls src/fastha/_core/c/*.c | xargs -P 2 -n 3 clang-tidy-14 --quiet -p build/analyse
+	ls src/fastha/_core/c/*.c | xargs -P 2 -n 3 clang-tidy-14 --quiet -p build/analyse 2>/dev/null
 
 # A hundred million events of state machines in the simulator, from a random seed (SIM_SEED: from this one).
 sim-night: build
