@@ -205,7 +205,7 @@ static void on_segment(fh_sim *s, fh_sim_fault *f, bool on) {
         return;
     case FH_SIM_DELAY:
         g->delay += sign * a_ns;
-        if (a_ns > g->delay_most) g->delay_most += a_ns;
+        if (on) g->delay_most += a_ns; /* delays add up */
         break;
     case FH_SIM_JITTER:
         g->jitter += sign * a_ns;
