@@ -43,6 +43,11 @@ def namespace(prefix: str = "fhnet") -> Iterator[str]:
         run(f"ip netns del {name}", check=False)
 
 
+def _settled(end: str) -> bool:
+    shown = run(f"ip -6 address show dev {end}")
+    return "fe80:" in shown and "tentative" not in shown
+
+
 def veth(one: str, other: str, *addresses: str) -> None:
     """Two ends of a cable, up, with no duplicate address detection to wait for; addresses go on the first."""
     run(f"ip link add {one} type veth peer name {other}")
@@ -50,9 +55,9 @@ def veth(one: str, other: str, *addresses: str) -> None:
         with contextlib.suppress(OSError):
             Path(f"/proc/sys/net/ipv6/conf/{end}/accept_dad").write_text("0")
         run(f"ip link set {end} up")
-    # Even so the kernel makes a link-local address work from a work queue, later on a busy machine.
+    # Even so the kernel makes link-local addresses, and lets them work, from a work queue: in its own time.
     deadline = time.monotonic() + 5
-    while "tentative" in run("ip -6 address") and time.monotonic() < deadline:
+    while not all(_settled(end) for end in (one, other)) and time.monotonic() < deadline:
         time.sleep(0.005)
     for address in addresses:
         run(f"ip address add {address} dev {one}" + (" nodad" if ":" in address else ""))
