@@ -316,6 +316,10 @@ static void on_router(fh_sim *s, fh_sim_fault *f, bool on) {
     case FH_SIM_LATE:
         r->latency = on ? f->a * 1000 : 0;
         if (r->latency > s->latency_most) s->latency_most = r->latency;
+        for (uint32_t i = 0; i < s->pair_count; i++) { /* bounds have changed */
+            fh_timer_cancel(&s->queue, &s->pairs[i]->one_side);
+            fh_sim_pair_look(s->pairs[i]);
+        }
         stir_pairs(r, on ? 1 : -1);
         /* late by more than a BFD neighbour waits: that one may well take over */
         for (uint32_t i = 0; r->session_count != 0 && i < r->inst_count; i++)
