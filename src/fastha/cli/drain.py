@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from .ask import answer, json_option, print_json, socket_option
+from .show_servers import drain_server, undrain_server
 
 F = TypeVar("F", bound=Callable[..., Any])
 KINDS = ("instance", "group", "node")
@@ -27,8 +28,14 @@ def whom(words: tuple[str, ...], *, node: bool = True) -> dict[str, str]:
     if len(words) == 1:
         return {"kind": "node"} if node and words[0] == "node" else {"name": words[0]}
     raise click.UsageError(
-        "say what: instance NAME, group NAME" + (", NAME, or node" if node else ", or NAME")
+        "say what: instance NAME, group NAME"
+        + (", server HOST[:PORT], NAME, or node" if node else ", or NAME")
     )
+
+
+def real_server(words: tuple[str, ...]) -> str | None:
+    """The HOST[:PORT] of `server HOST[:PORT]`; None when something else is meant."""
+    return words[1] if len(words) == 2 and words[0] == "server" else None
 
 
 def peer_option(function: F) -> F:
@@ -95,6 +102,7 @@ def print_handed_over(data: dict[str, Any]) -> None:
 @click.argument("what", nargs=-1, required=True)
 @click.option("--force", is_flag=True, help="Leave even if nobody takes over: the addresses are gone then.")
 @click.option("--check", is_flag=True, help="Only say whether somebody is there to take over.")
+@click.option("--deadline", help="A real server: remove it after this long at the latest: 90s, 10m, 2h.")
 @peer_option
 @socket_option
 @json_option
@@ -102,6 +110,7 @@ def command(
     what: tuple[str, ...],
     force: bool,
     check: bool,
+    deadline: str | None,
     peers: tuple[Any, ...],
     control_socket: Path,
     as_json: bool,
@@ -112,9 +121,20 @@ def command(
     instance of a sync group stands for its group. An address to which nobody succeeds stays here, unless
     --force. Maintenance survives restarts and reboots.
 
+    `server HOST[:PORT]` is a real server: it gets no new connections and keeps those it has, up to
+    --deadline.
+
     Exit code: 0 done; 1 refused, nothing lost. With --check: 0 a successor is there, 3 not known, 4 known to
     be absent.
     """
+    host = real_server(what)
+    if host is not None:
+        if force or check or peers:
+            raise click.UsageError("--force, --check and --peer are for instances, groups and the node")
+        drain_server(host, deadline, control_socket, as_json=as_json)
+        return
+    if deadline is not None:
+        raise click.UsageError("--deadline is for `drain server HOST[:PORT]`")
     asked: dict[str, Any] = {**whom(what), "peers": statements(peers)}
     outlook = answer(control_socket, "outlook", timeout=30.0, **asked)
     if check:
@@ -149,6 +169,12 @@ def undrain(what: tuple[str, ...], keep_backup: bool, control_socket: Path, as_j
 
     WHAT as for `drain`. Also ends what `fastha switchover` left: that an instance does not take back.
     """
+    host = real_server(what)
+    if host is not None:
+        if keep_backup:
+            raise click.UsageError("--keep-backup is for instances, groups and the node")
+        undrain_server(host, control_socket, as_json=as_json)
+        return
     data = answer(control_socket, "undrain", timeout=30.0, keep_backup=keep_backup, **whom(what))
     if as_json:
         print_json(data)

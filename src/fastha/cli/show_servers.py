@@ -66,14 +66,7 @@ def server() -> None:
 @socket_option
 def drain(host: str, deadline: str | None, control_socket: Path) -> None:
     """No new connections to HOST[:PORT]; existing ones go on."""
-    arguments: dict[str, Any] = {"server": host}
-    if deadline is not None:
-        found = re.fullmatch(r"(\d+)([smhd]?)", deadline)
-        if found is None:
-            raise click.BadParameter("a number with s, m, h or d", param_hint="--deadline")
-        arguments["deadline_s"] = int(found[1]) * _UNITS[found[2] or "s"]
-    for name in answer(control_socket, "server_drain", **arguments):
-        click.echo(f"{name}: draining")
+    drain_server(host, deadline, control_socket, as_json=False)
 
 
 @server.command()
@@ -81,8 +74,7 @@ def drain(host: str, deadline: str | None, control_socket: Path) -> None:
 @socket_option
 def undrain(host: str, control_socket: Path) -> None:
     """Take a drain of HOST[:PORT] back."""
-    for name in answer(control_socket, "server_undrain", server=host):
-        click.echo(f"{name}: takes part again")
+    undrain_server(host, control_socket, as_json=False)
 
 
 @server.command()
@@ -91,5 +83,51 @@ def undrain(host: str, control_socket: Path) -> None:
 @socket_option
 def weight(host: str, weight: int | None, control_socket: Path) -> None:
     """Give HOST[:PORT] another WEIGHT; without one, the configured weight again."""
-    for name in answer(control_socket, "server_weight", server=host, weight=weight):
-        click.echo(f"{name}: weight {weight if weight is not None else 'as configured'}")
+    weigh_server(host, weight, control_socket)
+
+
+# `fastha drain server HOST` and `fastha server drain HOST` are the same
+
+
+def drain_server(host: str, deadline: str | None, control_socket: Path, *, as_json: bool) -> None:
+    """No new connections to a real server. Raises click.BadParameter for a deadline that is no time."""
+    arguments: dict[str, Any] = {"server": host}
+    if deadline is not None:
+        found = re.fullmatch(r"(\d+)([smhd]?)", deadline)
+        if found is None:
+            raise click.BadParameter("a number with s, m, h or d", param_hint="--deadline")
+        arguments["deadline_s"] = int(found[1]) * _UNITS[found[2] or "s"]
+    _told(answer(control_socket, "server_drain", **arguments), "draining", as_json=as_json)
+
+
+def undrain_server(host: str, control_socket: Path, *, as_json: bool) -> None:
+    """Takes a drain of a real server back."""
+    _told(answer(control_socket, "server_undrain", server=host), "takes part again", as_json=as_json)
+
+
+def weigh_server(host: str, weight: int | None, control_socket: Path) -> None:
+    """Gives a real server another weight; None: the configured one."""
+    told = f"weight {weight if weight is not None else 'as configured'}"
+    _told(answer(control_socket, "server_weight", server=host, weight=weight), told, as_json=False)
+
+
+def _told(names: list[str], what: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"servers": names})
+        return
+    for name in names:
+        click.echo(f"{name}: {what}")
+
+
+@click.group(name="weight")
+def weigh() -> None:
+    """Change the weight of a real server; survives reload and restart."""
+
+
+@weigh.command(name="server")
+@click.argument("host")
+@click.argument("weight", required=False, type=click.IntRange(0, 65535))
+@socket_option
+def weigh_one(host: str, weight: int | None, control_socket: Path) -> None:
+    """Give HOST[:PORT] another WEIGHT; without one, the configured weight again."""
+    weigh_server(host, weight, control_socket)
