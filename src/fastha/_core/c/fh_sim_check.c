@@ -223,6 +223,17 @@ void fh_sim_recheck(fh_sim *s) {
 
 /* ------------------------------------------------------------------ rules of the moment */
 
+/* Three routers and more with different intervals: backups learn the interval of whoever spoke last, also of
+ * a lesser one that gives way in the same moment (RFC 9568 6.4.2), and may then not wait for a slower master.
+ */
+static bool out_of_step(const fh_sim_vr *vr) {
+    for (uint32_t i = 1; i < vr->count && vr->count > 2; i++) {
+        const fh_sim_inst *a = vr->members[0], *b = vr->members[i];
+        if (a->conf[a->which].fsm.adver_int != b->conf[b->which].fsm.adver_int) return true;
+    }
+    return false;
+}
+
 static bool undisturbed(const fh_sim_vr *vr) {
     const fh_sim *s = vr->sim;
     fh_ns since = vr->gated ? s->disturbed : vr->disturbed;
@@ -262,7 +273,7 @@ void fh_sim_changed(fh_sim_inst *si, const fh_event *e) {
     }
     bool flap = (old == FH_VRRP_BACKUP && state == FH_VRRP_MASTER) ||
                 (old == FH_VRRP_MASTER && state == FH_VRRP_BACKUP);
-    if (flap && undisturbed(si->vr)) fh_sim_break(s, FH_SIM_FLAP, si->index, 0);
+    if (flap && undisturbed(si->vr) && !out_of_step(si->vr)) fh_sim_break(s, FH_SIM_FLAP, si->index, 0);
     if (state == FH_VRRP_BACKUP) si->learned = cause == FH_VRRP_WHY_HIGHER ? 0 : c->adver_int;
 }
 
