@@ -373,6 +373,29 @@ static fh_ns transit(const fh_sim_pair *p) {
     return on_the_way(p->sim, p->end[0]->router->ports[p->end[0]->port].segment);
 }
 
+/* How long one side may be Up alone. */
+static fh_ns alone(const fh_sim_pair *p, const bool *up) {
+    const fh_sim_bs *high = p->end[up[0] ? 0 : 1], *low = p->end[up[0] ? 1 : 0];
+    /* Who is gone is missed after the detection time. Who is there hears so at once, or finds out itself,
+     * and then says so, at the slow rate at worst. */
+    fh_ns bound = detect_of(high) + transit(p);
+
+    if (p->sim->latency_most != 0)
+        bound += detect_of(high); /* own lateness is no silence of the neighbour's */
+    if (fh_sim_awake(low->router))
+        bound += detect_of(low) + low->bs.conf->fsm.detect_mult * FH_NS_PER_SEC + transit(p);
+    return bound;
+}
+
+/* True when there is more time: what waited in a socket may have lengthened the detection time. */
+static bool still_in_time(fh_sim_pair *p) {
+    bool up[2] = {pair_up(p->end[0]), pair_up(p->end[1])};
+    fh_ns until = up[0] == up[1] ? 0 : p->alone_since + alone(p, up);
+
+    if (until > p->sim->now) fh_sim_set(p->sim, &p->one_side, until);
+    return until > p->sim->now;
+}
+
 void fh_sim_pair_look(fh_sim_pair *p) {
     fh_sim *s = p->sim;
     bool up[2] = {pair_up(p->end[0]), pair_up(p->end[1])};
@@ -381,15 +404,9 @@ void fh_sim_pair_look(fh_sim_pair *p) {
     if (up[0] == up[1]) {
         fh_timer_cancel(&s->queue, &p->one_side);
     } else if (p->one_side.at == FH_NEVER) {
-        const fh_sim_bs *high = p->end[up[0] ? 0 : 1], *low = p->end[up[0] ? 1 : 0];
-        /* Who is gone is missed after the detection time. Who is there hears so at once, or finds out itself,
-         * and then says so, at the slow rate at worst. */
-        fh_ns bound = detect_of(high) + transit(p);
-        if (s->latency_most != 0)
-            bound += detect_of(high); /* own lateness is no silence of the neighbour's */
-        bool there = fh_sim_awake(low->router);
-        if (there) bound += detect_of(low) + low->bs.conf->fsm.detect_mult * FH_NS_PER_SEC + transit(p);
-        if (!there || calm) fh_sim_set(s, &p->one_side, s->now + bound);
+        const fh_sim_bs *low = p->end[up[0] ? 1 : 0];
+        p->alone_since = s->now;
+        if (!fh_sim_awake(low->router) || calm) fh_sim_set(s, &p->one_side, s->now + alone(p, up));
     }
     for (unsigned e = 0; e < 2; e++) {
         fh_sim_bs *b = p->end[e];
@@ -430,7 +447,8 @@ void fh_sim_bfd_changed(fh_sim_bs *b, uint8_t old, uint8_t cause, fh_ns detect) 
 
 void fh_sim_due(fh_sim *s, fh_timer *t) {
     if (t->kind == KIND_ONE_SIDE) {
-        fh_sim_break(s, FH_SIM_BFD_ONE_SIDE, FH_TIMER_OWNER(t, fh_sim_pair)->index, 0);
+        fh_sim_pair *p = FH_TIMER_OWNER(t, fh_sim_pair);
+        if (!still_in_time(p)) fh_sim_break(s, FH_SIM_BFD_ONE_SIDE, p->index, 0);
         return;
     }
     if (t->kind == KIND_POLL) {

@@ -118,6 +118,7 @@ typedef struct fh_sim_pair {
     uint32_t index;
     fh_sim_bs *end[2];
     fh_timer one_side;
+    fh_ns alone_since; /* one side is Up, the other is not */
     uint32_t active;
     fh_ns disturbed, calm_since;
 } fh_sim_pair;
