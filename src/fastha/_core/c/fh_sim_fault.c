@@ -87,15 +87,18 @@ static void away(fh_sim_router *r, unsigned port, bool back, bool returns_new) {
 }
 
 /* A machine that stood still notices it by a deadline that has passed by half an interval, or by its clocks.
- * If not, what it missed meanwhile counts against its neighbour. */
+ * If not, what it missed meanwhile counts against its neighbour. So it does when packets from before wait. */
 static void unnoticed(fh_sim_router *r) {
-    if (!r->missed || r->slept != 0) return;
+    bool mixed = r->mixed;
+
+    r->mixed = false;
+    if (!mixed && (!r->missed || r->slept != 0)) return;
     r->missed = false;
     for (uint32_t i = 0; i < r->inst_count; i++) {
         fh_sim_inst *si = r->insts[i];
         const fh_vrrp *v = &si->node.fsm;
         if (v->state == FH_VRRP_BACKUP &&
-            fh_sim_local(r, r->sim->now) - v->timer <= v->active_int / 2 + SLACK)
+            (mixed || fh_sim_local(r, r->sim->now) - v->timer <= v->active_int / 2 + SLACK))
             fh_sim_disturb(si->vr);
     }
 }
@@ -294,6 +297,7 @@ static void on_router(fh_sim *s, fh_sim_fault *f, bool on) {
             stand_still(r);
             r->frozen = (uint8_t)(r->frozen + (f->kind != FH_SIM_PAUSE));
             r->missed |= r->frozen != 0;
+            r->mixed |= r->frozen != 0 && r->frozen != r->paused;
             f->counted = f->kind == FH_SIM_SLEEP && r->paused == 1 && r->started;
             break;
         }

@@ -136,6 +136,8 @@ typedef struct fh_sim_router {
     uint8_t paused, frozen, dead; /* counts of faults */
     bool started, touched, wanted, stopping;
     bool missed; /* packets were lost while it stood still */
+    bool
+        mixed; /* of one standstill, packets of one part wait in its sockets and those of another were lost */
     fh_ns paused_at, stood_at, asleep, slept, turned;
     int64_t latency;
     fh_sim_flight *inbox, **inbox_end;
