@@ -120,7 +120,8 @@ static void claim(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
 static uint8_t silent_cause(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now) {
     if (v->last_heard == 0) return FH_VRRP_WHY_MASTER_SILENT;
     if (v->master_priority == 0) return FH_VRRP_WHY_MASTER_LEFT;
-    if (v->master_priority < v->priority && now - v->last_heard < p->down_adverts * v->active_int)
+    if (v->master_priority < v->priority && (p->preempt || p->base_priority == 255) &&
+        now - v->last_heard < p->down_adverts * v->active_int)
         return FH_VRRP_WHY_PREEMPT;
     return FH_VRRP_WHY_MASTER_SILENT;
 }
