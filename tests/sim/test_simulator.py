@@ -99,8 +99,8 @@ def version() -> int:
 
 @pytest.mark.timeout(180)
 def test_new_seeds() -> None:
-    """New seeds for every version of the code, but the same ones wherever that is tested: what one run has found,
-    every run finds. FASTHA_SIM_SECONDS, FASTHA_SIM_SEED: how long, from which. `fastha sim run` plays others."""
+    """New seeds for every version of the code, the same wherever that is tested: what one run finds, all do.
+    FASTHA_SIM_SECONDS, FASTHA_SIM_SEED: how long, from which. `fastha sim run` plays others."""
     first = int(os.environ.get("FASTHA_SIM_SEED") or version())
     seconds = float(os.environ.get("FASTHA_SIM_SECONDS") or 60)
     print(f"seeds from {first}")

@@ -108,7 +108,8 @@ static void carry_on(fh_sim_router *r) {
 
     if (r->paused != 0 || !r->started || r->dead != 0) return;
     unnoticed(r);
-    if (r->slept == 0) r->asleep += s->now - r->paused_at;
+    if (r->slept == 0)
+        r->asleep += fh_sim_local(r, s->now) - r->stood_at; /* by its own clock, which drifts */
     away(r, FH_SIM_PORTS, true, false);
     fh_sim_regard(r);
     fh_sim_set(s, &r->wake,
