@@ -677,6 +677,24 @@ def test_grpc() -> None:
     go(main())
 
 
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 300])
+def test_grpc_service_names_of_every_length_reach_the_server(length: int) -> None:
+    """The length is a varint: from 128 octets on it takes two (protocol buffers' wire format)."""
+    from fastha.lvs.checkers.h2check import GrpcChecker
+
+    async def main() -> bytes:
+        async with environment() as env:
+            conf = GrpcCheck(connect_ip=LOCAL, connect_port=1, service="s" * length)
+            return GrpcChecker(conf, env).request()[1]
+
+    body = go(main())
+    assert body[0] == 0  # not compressed
+    message = body[5:]
+    assert int.from_bytes(body[1:5], "big") == len(message)
+    head = {0: b"", 1: b"\x0a\1", 127: b"\x0a\x7f", 128: b"\x0a\x80\1", 300: b"\x0a\xac\2"}[length]
+    assert message == head + b"s" * length
+
+
 def test_http2(tls_context: tuple[ssl.SSLContext, Path]) -> None:
     context, _ = tls_context
 

@@ -23,6 +23,15 @@ _SERVING = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 _GRPC_CODES = {5: "NOT_FOUND (the service is not known)", 12: "UNIMPLEMENTED (no health service)"}
 
 
+def varint(number: int) -> bytes:
+    """A length as protocol buffers have it: seven bits an octet, the lowest first."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*out, number))
+
+
 class H2Check(SecureCheck):
     """One request over one connection; kinds judge `status`, `fields` and `body`."""
 
@@ -122,7 +131,7 @@ class GrpcChecker(H2Check):
     def request(self) -> tuple[list[tuple[str, str]], bytes]:
         conf = self.grpc
         name = conf.service.encode()
-        message = (b"\x0a" + bytes([len(name)]) + name) if name else b""
+        message = (b"\x0a" + varint(len(name)) + name) if name else b""
         address = f"[{conf.connect_ip}]" if conf.connect_ip.version == 6 else str(conf.connect_ip)
         fields = [
             (":method", "POST"),
