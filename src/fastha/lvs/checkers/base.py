@@ -128,6 +128,18 @@ class BrokenCheck(Check):
             done(Result(ok=False, reason=self._reason, cannot_run=True))
 
 
+#: Longest reason that is kept.
+_MAX_REASON = 240
+
+
+def plain(text: str) -> str:
+    """What a server or a program said, fit for a line of a log, a FIFO or a mail's subject: on one line, of
+    bounded length, with `?` for each character that would move a terminal's cursor or end the line."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else "?" for char in text[: 2 * _MAX_REASON])
+    return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 4] + " ..."
+
+
 def describe_error(code: int) -> str:
     """`Connection refused`."""
     return os.strerror(code)
@@ -305,7 +317,8 @@ class SocketCheck(Check):
         done, self._done = self._done, None
         self._end_probe()
         if done is not None:
-            done(result)
+            reason = plain(result.reason)
+            done(result if reason == result.reason else msgspec.structs.replace(result, reason=reason))
 
     def succeed(self, reason: str = "", **more: Any) -> None:
         """The end, well."""

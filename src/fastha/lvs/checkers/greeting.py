@@ -63,6 +63,9 @@ class GreetingChecker(SocketCheck):
         if len(self._buffer) < 5:
             return
         size = int.from_bytes(self._buffer[:3], "little")
+        if not size:
+            self.fail("greeted with an empty packet: this is no MySQL server")
+            return
         packet = self._buffer[4 : 4 + size]
         if len(packet) < size:
             return

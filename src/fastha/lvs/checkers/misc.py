@@ -10,7 +10,7 @@ not started again.
 from __future__ import annotations
 
 from fastha.config.model_lvs import MiscCheck
-from fastha.lvs.checkers.base import Check, Done, Env, Result
+from fastha.lvs.checkers.base import Check, Done, Env, Result, plain
 from fastha.scripts.runner import Execution, Outcome, Program
 
 
@@ -70,9 +70,9 @@ class MiscChecker(Check):
         code = outcome.exit_code
         if code == 0:
             # Status 0 leaves the weight as it was set last.
-            done(Result(ok=True, reason=outcome.describe(), weight=self._weight))
+            done(Result(ok=True, reason=plain(outcome.describe()), weight=self._weight))
         elif self.conf.dynamic and code is not None and code >= 2:
             self._weight = code - 2 - self._configured
-            done(Result(ok=True, reason=outcome.describe(), weight=self._weight))
+            done(Result(ok=True, reason=plain(outcome.describe()), weight=self._weight))
         else:
-            done(Result(ok=False, reason=outcome.describe(), cannot_run=bool(outcome.error)))
+            done(Result(ok=False, reason=plain(outcome.describe()), cannot_run=bool(outcome.error)))
