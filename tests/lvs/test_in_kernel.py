@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -47,11 +48,19 @@ def kernels(
 
 
 @pytest.mark.uml
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("guest", GUESTS)
-def test_in_kernel(guest: str, kernels: dict[str, Future[subprocess.CompletedProcess[str]]]) -> None:
+def test_in_kernel(
+    guest: str, kernels: dict[str, Future[subprocess.CompletedProcess[str]]], tmp_path: Path
+) -> None:
     done = kernels[guest].result()
     print(done.stdout[-6000:])
+    if done.returncode == 1:  # a guest on a starved host is given a second try, alone, and it is told
+        warnings.warn(f"{guest}: failed at the first try\n{done.stdout[-3000:]}", stacklevel=1)
+        for other in kernels.values():
+            other.exception()
+        done = run_guest(guest, tmp_path)
+        print(done.stdout[-6000:])
     assert done.returncode == 0, (
         f"{guest}: exit {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-2000:]}"
     )
