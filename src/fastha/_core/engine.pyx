@@ -12,10 +12,16 @@ from libc.string cimport memcpy, memset
 import os
 import time
 
-cdef extern from "fh_base.h" nogil:
-    ctypedef int64_t fh_ns
-    ctypedef struct fh_addr:
-        uint8_t b[16]
+from fastha._core.cvrrp cimport (
+    fh_addr,
+    fh_event,
+    fh_inst_conf,
+    fh_ns,
+    fh_track_link,
+    fh_vrrp_cause_name,
+    fh_vrrp_params,
+    fh_vrrp_state_name,
+)
 
 cdef extern from "fh_digest.h" nogil:
     ctypedef struct fh_hmac_md5_key:
@@ -104,23 +110,6 @@ cdef extern from "fh_vrrp_codec.h" nogil:
     void fh_vrrp_hmac_key_init(fh_vrrp_hmac_key *key, uint8_t id, const void *secret, size_t length)
     void fh_vrrp_ah_key_init(fh_hmac_md5_key *key, const void *password, size_t length)
 
-cdef extern from "fh_vrrp_fsm.h" nogil:
-    ctypedef struct fh_vrrp_params:
-        fh_ns adver_int
-        fh_ns preempt_delay
-        fh_ns linger
-        uint8_t version
-        uint8_t base_priority
-        uint8_t down_adverts
-        bint preempt
-        bint lower_prio_no_advert
-        bint higher_prio_advert
-        bint graceful
-        bint gated
-        uint8_t stall_backup_prio
-    const char *fh_vrrp_state_name(int state)
-    const char *fh_vrrp_cause_name(int cause)
-
 cdef extern from "fh_sock.h" nogil:
     int fh_sock_vrrp_rx(int family, int protocol, uint32_t ifindex, int rcvbuf)
     int fh_sock_join(int fd, int family, uint32_t ifindex, const fh_addr *group)
@@ -154,36 +143,6 @@ cdef extern from "fh_engine.h" nogil:
         FH_CMD_STOP_ALL
         FH_CMD_WATCH
         FH_CMD_QUIT
-    ctypedef struct fh_event:
-        fh_ns at
-        uint32_t type
-        uint32_t inst
-        uint32_t arg[4]
-        int64_t v[6]
-        fh_addr addr
-    ctypedef struct fh_track_link:
-        uint32_t ifindex
-        int16_t weight
-        bint reverse
-    ctypedef struct fh_announce_conf:
-        fh_ns second_delay
-        fh_ns lower_second_delay
-        fh_ns refresh
-        uint8_t repeat
-        uint8_t lower_repeat
-        uint8_t refresh_repeat
-        bint teach
-    ctypedef struct fh_inst_conf:
-        fh_vrrp_params fsm
-        fh_announce_conf announce
-        fh_ns renew_int
-        fh_ns repair_window
-        uint32_t ifindex
-        uint32_t group
-        uint16_t repair_limit
-        uint16_t tracks
-        bint track_primary
-        const fh_track_link *track
     ctypedef struct fh_item:
         uint32_t add
         uint32_t remove

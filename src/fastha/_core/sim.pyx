@@ -8,24 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-cdef extern from "fh_base.h" nogil:
-    ctypedef int64_t fh_ns
-
-cdef extern from "fh_vrrp_fsm.h" nogil:
-    ctypedef struct fh_vrrp_params:
-        fh_ns adver_int
-        fh_ns preempt_delay
-        fh_ns linger
-        uint8_t version
-        uint8_t base_priority
-        uint8_t down_adverts
-        bint preempt
-        bint lower_prio_no_advert
-        bint higher_prio_advert
-        bint graceful
-        bint gated
-    const char *fh_vrrp_state_name(int state)
-    const char *fh_vrrp_cause_name(int cause)
+from fastha._core.cvrrp cimport fh_ns, fh_vrrp_cause_name, fh_vrrp_params, fh_vrrp_state_name
 
 cdef extern from "fh_bfd_codec.h" nogil:
     const char *fh_bfd_state_name(unsigned state)

@@ -5,14 +5,19 @@ Time stands still until `advance`; nothing is sent, nothing is installed. Tests 
 same object code that the engine thread runs.
 """
 
-from libc.stdint cimport int16_t, int64_t, int8_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, int8_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-cdef extern from "fh_base.h" nogil:
-    ctypedef int64_t fh_ns
-    ctypedef struct fh_addr:
-        uint8_t b[16]
+from fastha._core.cvrrp cimport (
+    fh_addr,
+    fh_event,
+    fh_inst_conf,
+    fh_ns,
+    fh_track_link,
+    fh_vrrp_params,
+    fh_vrrp_state_name,
+)
 
 cdef extern from "fh_timer.h" nogil:
     ctypedef struct fh_timer_slot:
@@ -23,19 +28,6 @@ cdef extern from "fh_timer.h" nogil:
     void fh_timers_init(fh_timers *q, fh_timer_slot *memory, uint32_t capacity)
 
 cdef extern from "fh_vrrp_fsm.h" nogil:
-    ctypedef struct fh_vrrp_params:
-        fh_ns adver_int
-        fh_ns preempt_delay
-        fh_ns linger
-        uint8_t version
-        uint8_t base_priority
-        uint8_t down_adverts
-        bint preempt
-        bint lower_prio_no_advert
-        bint higher_prio_advert
-        bint graceful
-        bint gated
-        uint8_t stall_backup_prio
     ctypedef struct fh_vrrp:
         fh_ns timer
         fh_ns active_int
@@ -51,40 +43,8 @@ cdef extern from "fh_vrrp_fsm.h" nogil:
         uint8_t priority
     fh_ns fh_vrrp_skew(const fh_vrrp_params *p, uint8_t priority, fh_ns interval)
     fh_ns fh_vrrp_down(const fh_vrrp_params *p, uint8_t priority, fh_ns interval)
-    const char *fh_vrrp_state_name(int state)
-    const char *fh_vrrp_cause_name(int cause)
 
 cdef extern from "fh_node.h" nogil:
-    ctypedef struct fh_event:
-        fh_ns at
-        uint32_t type
-        uint32_t inst
-        uint32_t arg[4]
-        int64_t v[6]
-        fh_addr addr
-    ctypedef struct fh_track_link:
-        uint32_t ifindex
-        int16_t weight
-        bint reverse
-    ctypedef struct fh_announce_conf:
-        fh_ns second_delay
-        fh_ns lower_second_delay
-        fh_ns refresh
-        uint8_t repeat
-        uint8_t lower_repeat
-        uint8_t refresh_repeat
-        bint teach
-    ctypedef struct fh_inst_conf:
-        fh_vrrp_params fsm
-        fh_announce_conf announce
-        fh_ns renew_int
-        fh_ns repair_window
-        uint32_t ifindex
-        uint32_t group
-        uint16_t repair_limit
-        uint16_t tracks
-        bint track_primary
-        const fh_track_link *track
     ctypedef struct fh_inst:
         fh_vrrp fsm
         const fh_inst_conf *conf

@@ -1,8 +1,11 @@
 # BFD sessions under the virtual clock of vnode.pyx, with the VRRP instances that follow them. Included by it.
 
-from libc.stdint cimport intptr_t, uint64_t
+from libc.stdint cimport int16_t, intptr_t, uint64_t
 
 include "bfd_layout.pxi"
+
+cdef extern from "stdbool.h" nogil:
+    ctypedef unsigned char cbool "bool"  # bint is an int: wrong in the type of a function that C calls
 
 cdef extern from "fh_bfd_codec.h" nogil:
     enum:
@@ -29,7 +32,7 @@ cdef extern from "fh_bfd_table.h" nogil:
 
 cdef extern from "fh_bfd_node.h" nogil:
     ctypedef struct fh_bfd_node_io:
-        void (*send)(void *io, fh_bs *s, bint final) noexcept
+        void (*send)(void *io, fh_bs *s, cbool final) noexcept
         void (*echo)(void *io, fh_bs *s) noexcept
         void (*drain)(void *io, fh_ns now) noexcept
         void (*state)(void *io, fh_bs *s, uint8_t old, uint8_t cause, fh_ns now) noexcept
@@ -76,7 +79,7 @@ cdef extern from "fh_bfd_join.h" nogil:
     void fh_bfd_join_state(fh_bfd_join *j, const fh_bs *s, uint8_t old, uint8_t cause, fh_ns now)
 
 
-cdef void _bfd_send(void *io, fh_bs *s, bint final) noexcept:
+cdef void _bfd_send(void *io, fh_bs *s, cbool final) noexcept:
     cdef uint8_t packet[9216]
     cdef VirtualRouter me = <VirtualRouter>io
     cdef size_t length = fh_bfd_write(FH_BS_PARAMS(s), FH_BS_FSM(s), me.clock, final, packet, sizeof(packet))
@@ -228,7 +231,8 @@ cdef class VirtualRouter(VirtualNode):
         self._inst(instance)
         free(fh_bfd_join_set(&self.join, instance, lay_out_follows(tracks), self.clock))
 
-    def bfd_heard(self, bytes data, bytes src, bytes dst, int ttl=255, uint32_t ifindex=0, int port=3784, int64_t age=0):
+    def bfd_heard(self, bytes data, bytes src, bytes dst, int ttl=255, uint32_t ifindex=0, int port=3784,
+                  int64_t age=0):
         cdef fh_bfd_arrival where
         memset(&where, 0, sizeof(where))
         where.src = bfd_address(src)

@@ -53,6 +53,13 @@ fh_ns fh_now(void) {
     return clock_of(CLOCK_MONOTONIC);
 }
 
+fh_ns fh_wall_offset(void) {
+    for (int tries = 0;; tries++) {
+        fh_ns before = fh_now(), real = clock_of(CLOCK_REALTIME), after = fh_now();
+        if (after - before < 20 * FH_NS_PER_USEC || tries == 3) return real - (before + (after - before) / 2);
+    }
+}
+
 /* ------------------------------------------------------------------ events and states that others read */
 
 /* A lost event costs history, a lost RETIRED would cost memory: half of the ring is kept for those. More come
@@ -350,7 +357,7 @@ static void clocks(fh_engine *e, fh_ns now) {
     fh_ns boot = clock_of(CLOCK_BOOTTIME) - fh_now();
     fh_ns slept = boot - e->boot_offset;
 
-    e->clock_offset = clock_of(CLOCK_REALTIME) - fh_now();
+    e->clock_offset = fh_wall_offset();
     e->boot_offset = boot;
     if (slept < SLEPT) return;
     fh_count(&e->stat[FH_ENGINE_STALLS], 1);
@@ -360,13 +367,15 @@ static void clocks(fh_engine *e, fh_ns now) {
     fh_bfd_node_slept(&e->bfd, slept, now);
 }
 
-/* Told once for each late wake-up. */
-static void late(fh_engine *e, fh_ns lateness, fh_ns now) {
+/* Once for each late wake-up. tell: though it be less than STALL_TOLD. */
+static void late(fh_engine *e, fh_ns lateness, bool tell, fh_ns now) {
     fh_spread_add(&e->lateness, lateness);
     fh_count_max(&e->stat[FH_ENGINE_LATE_US_MAX], (uint64_t)lateness / 1000);
     if (lateness > FH_NS_PER_MSEC) fh_count(&e->stat[FH_ENGINE_LATE_OVER_1MS], 1);
-    if (lateness <= STALL_TOLD) return;
-    fh_count(&e->stat[FH_ENGINE_LATE_OVER_10MS], 1);
+    if (lateness > STALL_TOLD)
+        fh_count(&e->stat[FH_ENGINE_LATE_OVER_10MS], 1);
+    else if (!tell)
+        return;
     fh_count(&e->stat[FH_ENGINE_STALLS], 1);
     fh_event event = {.at = now, .type = FH_EVENT_ENGINE_STALL, .v = {lateness, 0}};
     fh_engine_tell(e, &event);
@@ -375,17 +384,11 @@ static void late(fh_engine *e, fh_ns lateness, fh_ns now) {
 /* What would make a neighbour miss our packets has to be told, though it be a few milliseconds; ten times a
  * second at most. */
 static void late_for_bfd(fh_engine *e, fh_ns lateness, fh_ns now) {
-    if (lateness > STALL_TOLD || lateness < e->bfd.fastest / 3 ||
-        now - e->bfd_late_told < 100 * FH_NS_PER_MSEC) {
-        late(e, lateness, now);
-        return;
-    }
-    e->bfd_late_told = now;
-    fh_event event = {.at = now, .type = FH_EVENT_ENGINE_STALL, .v = {lateness, 0}};
-    fh_engine_tell(e, &event);
-    fh_count(&e->stat[FH_ENGINE_STALLS], 1);
-    fh_count_max(&e->stat[FH_ENGINE_LATE_US_MAX], (uint64_t)lateness / 1000);
-    if (lateness > FH_NS_PER_MSEC) fh_count(&e->stat[FH_ENGINE_LATE_OVER_1MS], 1);
+    bool tell = lateness <= STALL_TOLD && lateness >= e->bfd.fastest / 3 &&
+                now - e->bfd_late_told >= 100 * FH_NS_PER_MSEC;
+
+    if (tell) e->bfd_late_told = now;
+    late(e, lateness, tell, now);
 }
 
 static int wait_for(fh_engine *e, struct epoll_event *ready, fh_ns timeout) {
@@ -460,7 +463,7 @@ static void turn(fh_engine *e, bool more) {
     e->turned = now;
     fh_ns woke_late = fh_node_woke(&e->node, due, now);
     if (woke_late > STALL_TOLD) {
-        late(e, woke_late, now);
+        late(e, woke_late, false, now);
     } else if (bfd_late > 0) {
         late_for_bfd(e, bfd_late, now);
     }
@@ -470,7 +473,7 @@ static void turn(fh_engine *e, bool more) {
     fh_ns lateness = fh_node_expire(&e->node, read_again, e, now);
     if (lateness >= 0) {
         fh_count(&e->stat[FH_ENGINE_TIMERS], 1);
-        if (lateness <= STALL_TOLD) late(e, lateness, now);
+        if (lateness <= STALL_TOLD) late(e, lateness, false, now);
     }
     if (e->repair_at != 0 && now >= e->repair_at) fh_engine_repair(e, now);
     clocks(e, now);
@@ -606,7 +609,7 @@ fh_engine *fh_engine_new(const fh_engine_conf *conf) {
     fh_engine_watch(e, e->command_fd, ON_COMMAND);
     fh_engine_watch(e, e->monitor_fd, ON_MONITOR);
     fh_engine_watch(e, e->plan_fd, ON_PLAN);
-    e->clock_offset = clock_of(CLOCK_REALTIME) - fh_now();
+    e->clock_offset = fh_wall_offset();
     e->boot_offset = clock_of(CLOCK_BOOTTIME) - fh_now();
     e->next_housekeeping = fh_now() + FH_HOUSEKEEPING;
     fh_engine_beat(e);

@@ -147,6 +147,13 @@ typedef struct fh_ei {
     fh_seen seen;
 } fh_ei;
 
+/* Whether the kernel is asked to refuse a receive socket's bad packets itself. */
+typedef struct {
+    bool up;
+    uint32_t refused; /* since the last housekeeping */
+    uint32_t calm;    /* housekeepings without an attack */
+} fh_shield;
+
 enum { FH_SOCK_ARP = 1 };
 
 /* A receive socket of one interface, family and protocol. */
@@ -156,7 +163,6 @@ typedef struct {
     uint8_t family;
     uint8_t protocol; /* FH_PROTO_VRRP, FH_PROTO_AH; FH_SOCK_ARP, FH_PROTO_ICMP6: foreign claims */
     bool any_ttl;
-    bool shield;
     bool only_from_mac; /* see fh_sock_filter_spec */
     uint8_t mac[6];
     uint32_t slot;
@@ -164,8 +170,7 @@ typedef struct {
     _Atomic uint64_t packets;
     _Atomic uint64_t unknown_vrid;
     _Atomic uint64_t refused[FH_VRRP_RX_N];
-    uint32_t window_refused; /* since the last housekeeping */
-    uint32_t calm;           /* housekeepings without attack */
+    fh_shield shield;
 } fh_sock;
 
 /* Pacing of announcements on an interface or garp_group. */
@@ -179,10 +184,8 @@ typedef struct {
     int fd;
     uint8_t family;
     uint16_t port; /* FH_BFD_PORT_...; FH_BFD_PORT_ECHO: a packet socket */
-    bool shield;
+    fh_shield shield;
     _Atomic uint64_t packets;
-    uint32_t window_refused; /* since the last housekeeping */
-    uint32_t calm;
 } fh_bsock;
 #define FH_BSOCKS 8
 

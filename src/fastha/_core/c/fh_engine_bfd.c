@@ -15,13 +15,9 @@
 
 #define TROUBLE_INT (10 * FH_NS_PER_SEC)
 #define DRAIN_ROUNDS 4096
-#define READ_ROUNDS 8 /* of FH_RX_BATCH packets: a flood does not keep the timers waiting */
-/* More refused packets a second than this, and the kernel is asked to refuse them itself. */
-#define SHIELD_AT 1000
-#define SHIELD_SAMPLE 6  /* one in 64 is still counted */
+#define READ_ROUNDS 8    /* of FH_RX_BATCH packets: a flood does not keep the timers waiting */
 #define CLOCK_ABOVE 2000 /* packets a second from which on sockets are read by the clock */
 #define CLOCK_BELOW 1000
-#define SHIELD_CALM 20 /* housekeepings without an attack until the shield goes down */
 
 uint64_t fh_engine_bfd_refused(const fh_engine *e, int why) {
     return fh_bfd_node_refused(&e->bfd, why);
@@ -284,56 +280,30 @@ static void packet_in(fh_engine *e, fh_bsock *sock, arrival *a, struct mmsghdr *
     } else {
         r = fh_bfd_node_packet(&e->bfd, &a->from, data, length, rx_time, now);
     }
-    if (r != FH_BFD_RX_OK && r != FH_BFD_RX_ADMIN_DOWN && sock != NULL) sock->window_refused++;
-}
-
-/* CLOCK_REALTIME less CLOCK_MONOTONIC, not spoilt by being interrupted between the two. */
-static fh_ns wall_offset(void) {
-    struct timespec real;
-    fh_ns before, after;
-
-    for (int tries = 0;; tries++) {
-        before = fh_now();
-        clock_gettime(CLOCK_REALTIME, &real);
-        after = fh_now();
-        if (after - before < 20 * FH_NS_PER_USEC || tries == 3) break;
-    }
-    return (fh_ns)real.tv_sec * FH_NS_PER_SEC + real.tv_nsec - (before + (after - before) / 2);
+    if (r != FH_BFD_RX_OK && r != FH_BFD_RX_ADMIN_DOWN && sock != NULL) sock->shield.refused++;
 }
 
 /* sock NULL: a session's own socket. all: until what had come before now is read, else a bounded portion. */
 static void read_from(fh_engine *e, int fd, uint8_t family, uint16_t port, fh_bsock *sock, bool all,
                       fh_ns now) {
     fh_rx_buffers *b = &e->rx;
-    fh_ns offset = wall_offset(), drift = offset - e->clock_offset;
-    bool stepped =
-        drift > FH_NS_PER_MSEC || drift < -FH_NS_PER_MSEC; /* the wall clock was set: stamps mean nothing */
+    fh_ns offset = fh_wall_offset();
+
     for (int rounds = 0; rounds < (all ? DRAIN_ROUNDS : READ_ROUNDS); rounds++) {
-        for (unsigned i = 0; i < FH_RX_BATCH; i++) {
-            b->iov[i] = (struct iovec){b->data[i], FH_RX_OCTETS};
-            b->msg[i].msg_hdr = (struct msghdr){
-                .msg_name = &b->from[i],
-                .msg_namelen = sizeof(b->from[i]),
-                .msg_iov = &b->iov[i],
-                .msg_iovlen = 1,
-                .msg_control = b->control[i],
-                .msg_controllen = sizeof(b->control[i]),
-            };
-        }
-        int got = recvmmsg(fd, b->msg, FH_RX_BATCH, MSG_DONTWAIT, NULL);
+        int got = fh_engine_receive(e, fd);
         if (got < 0 && errno == ECONNREFUSED)
             continue; /* of our own packets; the detection time speaks for it */
         if (got <= 0) return;
         if (sock != NULL) fh_count(&sock->packets, (uint64_t)got);
-        fh_count(&e->stat[FH_ENGINE_PACKETS_RX], (uint64_t)got);
         bool later = false;
         for (int i = 0; i < got; i++) {
             arrival a = {.from = {.family = family, .port = port, .ttl = -1}};
             read_control(&a, &b->msg[i].msg_hdr);
             if (port != FH_BFD_PORT_ECHO) read_address(&a, &b->from[i]);
-            fh_ns rx_time = stepped || a.stamp == 0 ? now : a.stamp - offset;
-            later |= !stepped && a.stamp != 0 && rx_time >= now;
-            packet_in(e, sock, &a, &b->msg[i], b->data[i], rx_time < now ? rx_time : now, now);
+            bool known = fh_engine_stamped(e, a.stamp, offset);
+            fh_ns rx_time = known && a.stamp - offset < now ? a.stamp - offset : now;
+            later |= known && rx_time == now;
+            packet_in(e, sock, &a, &b->msg[i], b->data[i], rx_time, now);
         }
         if (got < FH_RX_BATCH || (all && later)) return;
     }
@@ -419,11 +389,11 @@ static void sort(uint32_t *v, uint32_t count) {
 }
 
 static void filter(fh_engine *e, fh_bsock *s) {
-    fh_bfd_filter f = {.family = s->family, .sample = SHIELD_SAMPLE, .gtsm = true};
+    fh_bfd_filter f = {.family = s->family, .sample = FH_SHIELD_SAMPLE, .gtsm = true};
     uint32_t *discrs = e->bfd_scratch, *peers = e->bfd_scratch + e->bfd.slots;
 
     if (s->port == FH_BFD_PORT_ECHO || s->port == FH_BFD_PORT_SBFD) return;
-    if (!s->shield) {
+    if (!s->shield.up) {
         fh_bfd_sock_filter(s->fd, NULL);
         return;
     }
@@ -443,26 +413,22 @@ static void filter(fh_engine *e, fh_bsock *s) {
 
 bool fh_engine_bfd_shields(fh_engine *e, fh_ns elapsed, fh_ns now) {
     bool any = false;
+    uint32_t rate;
 
     for (uint32_t i = 0; i < FH_BSOCKS; i++) {
         fh_bsock *s = e->bsocks[i];
         if (s == NULL) continue;
-        uint64_t rate = (uint64_t)s->window_refused * FH_NS_PER_SEC / (uint64_t)(elapsed > 0 ? elapsed : 1);
-        s->window_refused = 0;
-        bool attack = rate > (s->shield ? SHIELD_AT >> SHIELD_SAMPLE : SHIELD_AT);
-        s->calm = attack ? 0 : s->calm + 1;
-        if (attack != s->shield && (!s->shield || s->calm >= SHIELD_CALM)) {
-            s->shield = attack;
+        if (fh_shield_turns(&s->shield, elapsed, &rate)) {
             filter(e, s);
             fh_event event = {.at = now,
                               .type = FH_EVENT_BFD_SHIELD,
                               .inst = s->family,
-                              .arg = {attack, (uint32_t)rate, s->port}};
+                              .arg = {s->shield.up, rate, s->port}};
             fh_engine_tell(e, &event);
-        } else if (s->shield && e->bfd_filters) {
+        } else if (s->shield.up && e->bfd_filters) {
             filter(e, s);
         }
-        any |= s->shield;
+        any |= s->shield.up;
     }
     e->bfd_filters = false;
     choose_reading(e, elapsed, now);

@@ -137,6 +137,14 @@ void fh_engine_read_answers(fh_engine *e);
 
 /* fh_engine_rx.c */
 void fh_engine_read(fh_engine *e, fh_sock *s, fh_ns now);
+/* Reads up to FH_RX_BATCH packets of a socket into e->rx; how many, or -1 with errno. */
+int fh_engine_receive(fh_engine *e, int fd);
+/* Whether a kernel's stamp (by the wall clock, 0: none) says when a packet came: stamp - offset, which is
+ * fh_wall_offset() now. If the wall clock was set since the last turn nobody can say. */
+bool fh_engine_stamped(const fh_engine *e, int64_t stamp, fh_ns offset);
+/* Looks at what was refused since the last housekeeping; true when the shield goes up or down for it. */
+bool fh_shield_turns(fh_shield *s, fh_ns elapsed, uint32_t *rate);
+#define FH_SHIELD_SAMPLE 6 /* one refused packet in 64 is still counted */
 /* Puts filters up under attack and down after it; true while one is up. */
 bool fh_engine_shields(fh_engine *e, fh_ns now);
 void fh_engine_filter(fh_engine *e, fh_sock *s);
@@ -144,8 +152,6 @@ void fh_engine_filter(fh_engine *e, fh_sock *s);
 /* fh_engine_seen.c */
 void fh_engine_seen(fh_engine *e, fh_ei *ei, const fh_vrrp_heard *heard, fh_ns at, fh_ns now);
 void fh_engine_show_timers(fh_ei *ei);
-/* The kernel's time of a packet on the engine's clock; *wall: by the wall clock. */
-fh_ns fh_engine_received_at(const fh_engine *e, const struct msghdr *msg, fh_ns now, int64_t *wall);
 
 /* fh_engine_bfd.c */
 extern const fh_bfd_node_io fh_engine_bfd_io;
@@ -159,6 +165,8 @@ void fh_engine_bfd_forget_inst(fh_engine *e, uint32_t slot, fh_ns now);
 /* fh_engine.c */
 void fh_engine_retire(fh_engine *e, void *memory, uint32_t kind, uint32_t slot);
 void fh_engine_watch(fh_engine *e, int fd, uint32_t what);
+/* CLOCK_REALTIME less CLOCK_MONOTONIC, not spoilt by being interrupted between the two. */
+fh_ns fh_wall_offset(void);
 
 /* fh_engine_nl.c */
 void fh_engine_monitor(fh_engine *e, int fd, fh_ns now);

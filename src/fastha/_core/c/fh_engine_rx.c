@@ -8,34 +8,34 @@
 #define TELL_INT FH_NS_PER_SEC
 /* More refused packets a second than this, and the kernel is asked to refuse them itself. */
 #define SHIELD_AT 1000
-#define SHIELD_SAMPLE 6 /* one in 64 is still counted */
-#define SHIELD_CALM 20  /* housekeepings without an attack until the shield goes down */
+#define SHIELD_CALM 20 /* housekeepings without an attack until the shield goes down */
 
-/* The kernel stamps packets with wall-clock time. On the engine's clock that is the stamp less the clocks'
- * distance; if the wall clock was stepped since the last turn nobody can say, and now is the safe answer. */
-fh_ns fh_engine_received_at(const fh_engine *e, const struct msghdr *msg, fh_ns now, int64_t *wall) {
-    struct timespec real;
+bool fh_engine_stamped(const fh_engine *e, int64_t stamp, fh_ns offset) {
+    fh_ns drift = offset - e->clock_offset;
 
-    clock_gettime(CLOCK_REALTIME, &real);
-    fh_ns offset = (fh_ns)real.tv_sec * FH_NS_PER_SEC + real.tv_nsec - fh_now();
-    *wall = now + offset;
+    return stamp != 0 && drift <= FH_NS_PER_MSEC && drift >= -FH_NS_PER_MSEC;
+}
+
+/* When a packet came on the engine's clock; now where nobody can say, which is the safe answer. */
+static fh_ns received_at(const fh_engine *e, const struct msghdr *msg, fh_ns offset, fh_ns now,
+                         int64_t *wall) {
+    int64_t at = 0;
+
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL;
          c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_TIMESTAMPNS) continue;
         struct timespec stamp;
         memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
-        int64_t at = (int64_t)stamp.tv_sec * FH_NS_PER_SEC + stamp.tv_nsec;
-        fh_ns drift = offset - e->clock_offset;
-        if (drift > FH_NS_PER_MSEC || drift < -FH_NS_PER_MSEC) return now;
-        *wall = at;
-        fh_ns mono = at - offset;
-        return mono < now ? mono : now;
+        at = (int64_t)stamp.tv_sec * FH_NS_PER_SEC + stamp.tv_nsec;
+        break;
     }
-    return now;
+    bool known = fh_engine_stamped(e, at, offset);
+    *wall = known ? at : now + offset;
+    return known && at - offset < now ? at - offset : now;
 }
 
 static void refused(fh_engine *e, fh_sock *s, fh_ei *ei, enum fh_vrrp_rx why, const fh_addr *src, fh_ns now) {
-    s->window_refused++;
+    s->shield.refused++;
     fh_count(&s->refused[why], 1);
     if (ei == NULL) return;
     atomic_fetch_add_explicit(&ei->reject[why], 1, memory_order_relaxed);
@@ -77,7 +77,7 @@ static void advert_in(fh_engine *e, fh_sock *s, const fh_rx_meta *meta, const ui
     fh_ei *ei = instance_for(s, peek.vrid, meta);
     if (ei == NULL) {
         fh_count(&s->unknown_vrid, 1);
-        s->window_refused++;
+        s->shield.refused++;
         return;
     }
     enum fh_vrrp_rx result = fh_vrrp_receive(&ei->conf->rx, &ei->rx, meta, payload, length, &advert);
@@ -113,7 +113,8 @@ static void advert_in(fh_engine *e, fh_sock *s, const fh_rx_meta *meta, const ui
     fh_ei_show(ei, now);
 }
 
-static void vrrp_packet(fh_engine *e, fh_sock *s, const struct mmsghdr *m, const uint8_t *data, fh_ns now) {
+static void vrrp_packet(fh_engine *e, fh_sock *s, const struct mmsghdr *m, const uint8_t *data, fh_ns offset,
+                        fh_ns now) {
     fh_rx_meta meta = {.family = s->family, .proto = s->protocol, .ttl = -1};
     const uint8_t *payload = data;
     size_t length = m->msg_len;
@@ -141,7 +142,7 @@ static void vrrp_packet(fh_engine *e, fh_sock *s, const struct mmsghdr *m, const
             }
         }
     }
-    meta.mono_ns = fh_engine_received_at(e, &m->msg_hdr, now, &meta.wall_ns);
+    meta.mono_ns = received_at(e, &m->msg_hdr, offset, now, &meta.wall_ns);
     advert_in(e, s, &meta, payload, length, now);
 }
 
@@ -209,33 +210,41 @@ static void na_packet(fh_engine *e, const fh_sock *s, const struct mmsghdr *m, c
         }
 }
 
-void fh_engine_read(fh_engine *e, fh_sock *s, fh_ns now) {
+int fh_engine_receive(fh_engine *e, int fd) {
     fh_rx_buffers *b = &e->rx;
+
+    for (unsigned i = 0; i < FH_RX_BATCH; i++) {
+        b->iov[i] = (struct iovec){b->data[i], FH_RX_OCTETS};
+        b->msg[i].msg_hdr = (struct msghdr){
+            .msg_name = &b->from[i],
+            .msg_namelen = sizeof(b->from[i]),
+            .msg_iov = &b->iov[i],
+            .msg_iovlen = 1,
+            .msg_control = b->control[i],
+            .msg_controllen = sizeof(b->control[i]),
+        };
+    }
+    int got = recvmmsg(fd, b->msg, FH_RX_BATCH, MSG_DONTWAIT, NULL);
+    if (got > 0) fh_count(&e->stat[FH_ENGINE_PACKETS_RX], (uint64_t)got);
+    return got;
+}
+
+void fh_engine_read(fh_engine *e, fh_sock *s, fh_ns now) {
+    const fh_rx_buffers *b = &e->rx;
+    fh_ns offset = fh_wall_offset();
 
     /* bounded, so that a flood on one interface does not keep the timers waiting */
     for (int rounds = 0; rounds < 8; rounds++) {
-        for (unsigned i = 0; i < FH_RX_BATCH; i++) {
-            b->iov[i] = (struct iovec){b->data[i], FH_RX_OCTETS};
-            b->msg[i].msg_hdr = (struct msghdr){
-                .msg_name = &b->from[i],
-                .msg_namelen = sizeof(b->from[i]),
-                .msg_iov = &b->iov[i],
-                .msg_iovlen = 1,
-                .msg_control = b->control[i],
-                .msg_controllen = sizeof(b->control[i]),
-            };
-        }
-        int got = recvmmsg(s->fd, b->msg, FH_RX_BATCH, MSG_DONTWAIT, NULL);
+        int got = fh_engine_receive(e, s->fd);
         if (got <= 0) return; /* nothing (more), or the interface is gone, of which netlink tells */
         fh_count(&s->packets, (uint64_t)got);
-        fh_count(&e->stat[FH_ENGINE_PACKETS_RX], (uint64_t)got);
         for (int i = 0; i < got; i++) {
             if (s->protocol == FH_SOCK_ARP)
                 arp_packet(e, s, b->data[i], b->msg[i].msg_len, now);
             else if (s->protocol == FH_PROTO_ICMP6)
                 na_packet(e, s, &b->msg[i], b->data[i], now);
             else
-                vrrp_packet(e, s, &b->msg[i], b->data[i], now);
+                vrrp_packet(e, s, &b->msg[i], b->data[i], offset, now);
         }
         if (got < FH_RX_BATCH) return;
     }
@@ -244,9 +253,9 @@ void fh_engine_read(fh_engine *e, fh_sock *s, fh_ns now) {
 void fh_engine_filter(fh_engine *e, fh_sock *s) {
     fh_sock_filter_spec spec = {.family = s->family,
                                 .protocol = s->protocol,
-                                .shield = s->shield,
+                                .shield = s->shield.up,
                                 .only_from_mac = s->only_from_mac,
-                                .sample = SHIELD_SAMPLE};
+                                .sample = FH_SHIELD_SAMPLE};
 
     (void)e;
     if (s->protocol != FH_PROTO_VRRP && s->protocol != FH_PROTO_AH) return;
@@ -259,25 +268,33 @@ void fh_engine_filter(fh_engine *e, fh_sock *s) {
     fh_sock_filter(s->fd, &spec);
 }
 
+bool fh_shield_turns(fh_shield *s, fh_ns elapsed, uint32_t *rate) {
+    uint64_t refused = (uint64_t)s->refused * FH_NS_PER_SEC / (uint64_t)(elapsed > 0 ? elapsed : 1);
+
+    *rate = (uint32_t)refused;
+    s->refused = 0;
+    bool attack = refused > (s->up ? SHIELD_AT >> FH_SHIELD_SAMPLE : SHIELD_AT);
+    s->calm = attack ? 0 : s->calm + 1;
+    if (attack == s->up || (s->up && s->calm < SHIELD_CALM)) return false;
+    s->up = attack;
+    return true;
+}
+
 bool fh_engine_shields(fh_engine *e, fh_ns now) {
     fh_ns elapsed = now - e->shields_at;
     bool any = false;
+    uint32_t rate;
 
     e->shields_at = now;
     for (uint32_t i = 0; i < e->conf.max_socks; i++) {
         fh_sock *s = e->socks[i];
         if (s == NULL) continue;
-        uint64_t rate = (uint64_t)s->window_refused * FH_NS_PER_SEC / (uint64_t)(elapsed > 0 ? elapsed : 1);
-        s->window_refused = 0;
-        bool attack = rate > (s->shield ? SHIELD_AT >> SHIELD_SAMPLE : SHIELD_AT);
-        s->calm = attack ? 0 : s->calm + 1;
-        if (attack != s->shield && (!s->shield || s->calm >= SHIELD_CALM)) {
-            s->shield = attack;
+        if (fh_shield_turns(&s->shield, elapsed, &rate)) {
             fh_engine_filter(e, s);
-            fh_event event = {.at = now, .type = FH_EVENT_SHIELD, .inst = i, .arg = {attack, (uint32_t)rate}};
+            fh_event event = {.at = now, .type = FH_EVENT_SHIELD, .inst = i, .arg = {s->shield.up, rate}};
             fh_engine_tell(e, &event);
         }
-        any |= s->shield;
+        any |= s->shield.up;
     }
     any |= fh_engine_bfd_shields(e, elapsed, now);
     return any;
