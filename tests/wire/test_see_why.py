@@ -204,9 +204,23 @@ def test_faults_groups_and_maintenance_are_named() -> None:
         blocks = [
             instance("VI_1", vrid=54, priority=150, addresses=["198.51.100.54/24"], lines=[track]),
             instance("VI_2", vrid=55, priority=150, addresses=["198.51.100.55/24"]),
-            instance("VI_3", vrid=56, priority=150, addresses=["198.51.100.56/24"]),
+            instance(
+                "VI_3",
+                vrid=56,
+                priority=150,
+                addresses=["198.51.100.56/24"],
+                lines=[block("track_interface", ["dummy9 weight -30 reverse"])],
+            ),
+            instance(
+                "VI_4",
+                vrid=57,
+                priority=150,
+                addresses=["198.51.100.57/24"],
+                lines=[block("track_bfd", ["far"])],
+            ),
         ]
-        daemon = test_bed.daemon(1, "fastha", config(*blocks, sync_group("G", ["VI_1", "VI_2"])))
+        far = block("bfd_instance far", ["neighbor_ip 198.51.100.250"])
+        daemon = test_bed.daemon(1, "fastha", config(far, *blocks, sync_group("G", ["VI_1", "VI_2"])))
         assert isinstance(daemon, FasthaDaemon)
         test_bed.wait_master(1, "198.51.100.54", "198.51.100.55", "198.51.100.56")
         router.ip("link set dummy9 down")
@@ -223,6 +237,12 @@ def test_faults_groups_and_maintenance_are_named() -> None:
             "VI_2": "FAULT",
         }
         assert any("dummy9 down" in line for line in other["story"][-1]["headlines"])
+        # a weight of less than nothing counts while the interface is down, and `reverse` turns its sign
+        moved = why(daemon, "VI_3")["now"][0]["priority"]
+        assert [(part["name"], part["adds"]) for part in moved["parts"]] == [("dummy9", 30)]
+        assert (moved["effective"], moved["other"]) == (180, 0)
+        lost = why(daemon, "VI_4")["now"][0]
+        assert [fault["why"] for fault in lost["faults"]] == ["bfd far is down"]
         (group,) = daemon.show("groups")
         assert group["state"] == "FAULT"
         assert any(link["name"] == "dummy9" and not link["up"] for link in daemon.show("links"))

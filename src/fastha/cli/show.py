@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from .show_bfd import bfd
 from .show_servers import servers
 from .show_tracked import COMMANDS as TRACKED
 from .since import DURATION
+from .words import ago, clock, table
 
 
 @click.group(name="show", invoke_without_command=True)
@@ -54,12 +54,12 @@ def _instances(control_socket: Path, as_json: bool) -> None:
             f"{i['vrid']}{'' if i['family'] == 'IPv4' else '/6'}",
             i["interface"] or "-",
             i["master"] or "-",
-            _ago(i["since"]),
+            ago(i["since"]),
             i["faults"] or i["cause"],
         )
         for i in data
     )
-    _table(rows)
+    table(rows)
 
 
 @command.command()
@@ -77,7 +77,7 @@ def instance(name: str, control_socket: Path, as_json: bool) -> None:
             continue
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if key == "since":
-            shown = f"{_clock(float(value))} ({_ago(float(value))} ago)"
+            shown = f"{clock(float(value))} ({ago(float(value))} ago)"
         click.echo(f"{key.replace('_', ' '):24} {'-' if shown in (None, '') else shown}")
     for title in ("counters", "rejected"):
         shown = {k: v for k, v in data[title].items() if v}
@@ -125,7 +125,7 @@ def _event(e: dict[str, Any]) -> str:
     """An event for people."""
     if e["event"] == "lost":
         return f"{e['number']} events were lost: this reader is too slow"
-    when = _clock(e["wall_ns"] / 1e9)
+    when = clock(e["wall_ns"] / 1e9)
     if e["event"] == "note":
         return f"{when}  {e['level']:8} {e['text']}"
     who = e["instance"] if e["event"] == "transition" else f"BFD {e['session']}"
@@ -174,25 +174,3 @@ def status(control_socket: Path, as_json: bool) -> None:
     for key, value in data.items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         click.echo(f"{key.replace('_', ' '):16} {shown}")
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03d}"
-
-
-def _ago(since: float) -> str:
-    seconds = max(0, int(time.time() - since))
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return (
-                f"{seconds // size}{unit}{seconds % size * 60 // size:02d}"
-                if unit != "m"
-                else f"{seconds // 60}m"
-            )
-    return f"{seconds}s"
-
-
-def _table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .ask import answer, json_option, print_json, socket_option
+from .words import ago, clock, table
 
 
 @click.command(name="bfd")
@@ -41,14 +41,12 @@ def _overview(data: dict[str, Any]) -> None:
                 _ms(s["receive_interval_us"]),
                 _ms(s["detection_time_us"]),
                 str(s["flaps"]),
-                _ago(s["since"]),
+                ago(s["since"]),
                 s["cause"],
             )
             for s in data["sessions"]
         )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        for row in rows:
-            click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+        table(rows)
     if data["refused"]:
         refused = ", ".join(f"{name} {count}" for name, count in data["refused"].items())
         click.echo(f"packets that belong to no session: {refused}")
@@ -60,7 +58,7 @@ def _session(s: dict[str, Any]) -> None:
 
     state = s["state"] + (f", the neighbour says {s['remote_state']}" if s.get("remote_state") else "")
     line("session", f"{s['name']} ({s['kind']}, {s['origin']})")
-    line("state", f"{state}, since {_clock(s['since'])} ({_ago(s['since'])} ago)")
+    line("state", f"{state}, since {clock(s['since'])} ({ago(s['since'])} ago)")
     if s["cause"]:
         line("because", s["cause"])
     where = f" on {s['interface']}" if s["interface"] else " over several hops" if s["multihop"] else ""
@@ -81,8 +79,7 @@ def _session(s: dict[str, Any]) -> None:
     for change in s["transitions"]:
         lost = "  FAILURE" if change["failure"] else ""
         click.echo(
-            f"  {_clock(change['wall_ns'] / 1e9)}  {change['old']} -> {change['new']}  "
-            f"{change['cause']}{lost}"
+            f"  {clock(change['wall_ns'] / 1e9)}  {change['old']} -> {change['new']}  {change['cause']}{lost}"
         )
         for mark in change["marks"]:
             click.echo(f"{'':16}{mark['at_us']:>+14,.1f} us  {mark['step']}")
@@ -148,15 +145,3 @@ def up(name: str, control_socket: Path) -> None:
 
 def _ms(us: float) -> str:
     return f"{us / 1000:.4g} ms" if us else "-"
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03d}"
-
-
-def _ago(since: float) -> str:
-    seconds = max(0, int(time.time() - since))
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"

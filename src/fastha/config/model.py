@@ -9,6 +9,7 @@ so that nobody who reads an instance needs the globals. Source: keepalived.conf(
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -548,7 +549,7 @@ class Globals(msgspec.Struct, frozen=True, kw_only=True):
     """SCHED_FIFO priority of the engine thread; vrrp_rt_priority sets it too; 0 is ordinary scheduling."""
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
+class Config(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A whole configuration."""
 
     globals_: Globals = Globals()
@@ -568,3 +569,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     bfd_unsolicited: tuple[BfdUnsolicited, ...] = ()
     sbfd_reflector: SbfdReflector | None = None
     lvs: LvsConfig = LvsConfig()
+
+    @cached_property
+    def _groups(self) -> dict[str, SyncGroup]:
+        return {member: group for group in reversed(self.sync_groups) for member in group.members}
+
+    def group_of(self, instance: str) -> SyncGroup | None:
+        """The sync group that an instance is a member of."""
+        return self._groups.get(instance)

@@ -106,8 +106,8 @@ def record_of(what: Transition | Note | SessionChange, daemon: Daemon) -> Histor
     running = daemon.manager.by_name(what.instance) if what.instance is not None else None
     if isinstance(what, Note):
         return note_record(what, running)
-    group = next((s.name for s in daemon.config.sync_groups if what.instance in s.members), "")
-    return transition_record(what, running, group)
+    group = daemon.config.group_of(what.instance)
+    return transition_record(what, running, group.name if group is not None else "")
 
 
 class Sieve:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from fastha._core.events import Fault
-from fastha.config.model import Command, Config
+from fastha.config.model import Command, Config, SyncGroup
 from fastha.notify.events import InstanceEvent, Kind, Mark, State
 from fastha.notify.lifecycle import run_lifecycle_script
 from fastha.notify.notifier import Notifier
@@ -183,7 +183,8 @@ class Hooks:
 
     def _fellows(self, name: str) -> tuple[str, ...]:
         """The members of an instance's sync group, or the instance alone."""
-        return next((g.members for g in self._config.sync_groups if name in g.members), (name,))
+        group = self._config.group_of(name)
+        return group.members if group is not None else (name,)
 
     def transition(self, t: Transition) -> None:
         """Tells every channel of a transition, and of what it means for the sync group."""
@@ -200,7 +201,7 @@ class Hooks:
         self._states[t.instance] = t.new
         running = self._manager.by_name(t.instance)
         conf = running.conf if running is not None else None
-        group = next((g.name for g in self._config.sync_groups if t.instance in g.members), None)
+        group = self._config.group_of(t.instance)
         self.notifier.publish(
             InstanceEvent(
                 kind=Kind.INSTANCE,
@@ -215,15 +216,15 @@ class Hooks:
                 interface=(conf.interface or "") if conf is not None else "",
                 vrid=conf.vrid if conf is not None else 0,
                 family=("IPv6" if conf.family == 10 else "IPv4") if conf is not None else "",
-                group=group,
+                group=group.name if group is not None else None,
             )
         )
         if group is not None:
             self._group(group, t)
 
-    def _group(self, name: str, t: Transition) -> None:
+    def _group(self, group: SyncGroup, t: Transition) -> None:
         """A group is in a state when all its members are; in FAULT when one is."""
-        members = next(g.members for g in self._config.sync_groups if g.name == name)
+        name, members = group.name, group.members
         states = {self._states.get(m, "") for m in members}
         state: State | None = None
         if "FAULT" in states:

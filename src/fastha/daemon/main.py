@@ -307,7 +307,7 @@ class Daemon:
             running = self.manager.by_name(transition.instance)
             self.balance.vrrp_state(transition.instance, transition.new, running.conf.vrid if running else 0)
         if self.sessions is not None:
-            self.sessions.transition(transition)
+            self.sessions.follow_soon()
         self._remember(transition)
 
     def session_changed(self, change: SessionChange) -> None:
@@ -336,7 +336,7 @@ class Daemon:
         self._remember(note)
         self.split_brains.note(note)
         if note.kind == "new_master" and self.sessions is not None:
-            self.sessions.follow()
+            self.sessions.follow_soon()
 
     # ---------------------------------------------------------------- signals and reload
 
@@ -404,7 +404,12 @@ class Daemon:
         self._schedule.configure(g.reload_time_file, g.reload_repeat)
 
     async def _reload_by_signal(self) -> None:
-        with contextlib.suppress(ControlError):
+        try:
+            self.trials.refuse_meanwhile()
+        except ControlError as refused:
+            self.log("warning", f"the reload is refused: {refused}")
+            return
+        with contextlib.suppress(ControlError):  # whose words are in the log already
             await self.reload()
 
     async def reload(self, *, check: bool = False) -> dict[str, Any]:
@@ -469,7 +474,7 @@ class Daemon:
         self._systemd.stopping()
         await self.manager.stop()
         if self.sessions is not None:
-            await self.sessions.manager.stop()
+            await self.sessions.stop()
         self._events()
         if self.balance is not None:
             await self.balance.close()

@@ -87,8 +87,8 @@ class Maintenance:
         w = self.wishes
         if w.node or name in w.instances:
             return True
-        groups = self._daemon.manager.config.sync_groups
-        return any(g.name in w.groups and name in g.members for g in groups)
+        group = self._daemon.manager.config.group_of(name)
+        return group is not None and group.name in w.groups
 
     def of_new(self, conf: VrrpInstance) -> tuple[bool, bool]:
         """For the manager: whether a new instance stays away, and whether it is held from preempting."""
@@ -157,7 +157,7 @@ class Maintenance:
         if kind == "node":
             return "node", "", list(manager.instances.values())
         if kind in (None, "instance") and (running := manager.by_name(name)) is not None:
-            group = next((g for g in groups if name in g.members), None)
+            group = self._daemon.config.group_of(name)
             if group is None:
                 return "instance", name, [running]
             kind, name = "group", group.name

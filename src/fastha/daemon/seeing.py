@@ -33,7 +33,6 @@ class Seeing:
     def register(self, add: Callable[..., None]) -> None:
         """Makes the commands known; `add` is the control server's."""
         add("events", self._events, reads=True)
-        add("bfd", self._no_bfd, reads=True)  # until the first session registers what it has
         add("bfd_session", self._no_bfd, reads=True)
         add("follow", self._follow, reads=True)
         add("why", self._why, reads=True)

@@ -1,11 +1,9 @@
 """BFD in the daemon: sessions meet those that follow them (VRRP instances, checkers), those that are told,
-and the
-sessions that `bfd auto` builds out of adverts.
+and the sessions that `bfd auto` builds out of adverts.
 
 What must happen at once when a session is lost (fault, weight, takeover) is the engine's own doing: it is
-told here
-beforehand which instance follows which session, and how. Loaded only when the configuration has anything
-of BFD.
+told here beforehand which instance follows which session, and how. Loaded only when the configuration has
+anything of BFD.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from fastha.net import neighbours
 from fastha.notify.events import Mark, SessionEvent, SessionState
 from fastha.tracking.plan import bfd_entries
 from fastha.tracking.spec import Entry
-from fastha.vrrp.records import Level, Note, Transition
+from fastha.vrrp.records import Level, Note
 from fastha.vrrp.running import Running
 
 from .control import ControlError
@@ -73,13 +71,14 @@ class Sessions:
         """(instance, session): the delay of a takeover in microseconds."""
         self._told: dict[int, tuple[BfdTrack, ...]] = {}
         self._lenient: set[tuple[str, str]] = set()
-        """(instance, session): the instance ran before the session was configured. That it has not been up
-        yet is
-        then no failure (RFC 5882 3.3), though at start it is (keepalived's rule)."""
+        """(instance, session): the instance ran before the session was configured. That it has not been
+        up yet is then no failure (RFC 5882 3.3), though at start it is (keepalived's rule)."""
         self._auto_links: frozenset[str] = frozenset()
         self._silent: dict[tuple[str, str], float] = {}
         self._placing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
+        self._ending = False
 
     # ---------------------------------------------------------------- configuration
 
@@ -121,6 +120,14 @@ class Sessions:
         self.feed_checkers()
         if self._timer is None and self._auto_links:
             self._timer = asyncio.get_running_loop().call_later(TIDY_S, self._tidy)
+
+    async def stop(self) -> None:
+        """Says goodbye to every neighbour; nothing is built any more."""
+        self._ending = True
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
+        await self.manager.stop()
 
     def feed_checkers(self) -> None:
         """Tells BFD_CHECKs how their sessions are."""
@@ -198,7 +205,7 @@ class Sessions:
                 self._track(running)
 
     def _moved(self) -> None:
-        if not self._placing:
+        if not self._placing and not self._ending:
             self._track_all()
 
     def _reasons(self, running: Running) -> None:
@@ -213,9 +220,16 @@ class Sessions:
 
     # ---------------------------------------------------------------- bfd auto
 
+    def follow_soon(self) -> None:
+        """The master of an instance may be another one now. Looked at once for all that changed together:
+        when a segment fails over, every instance of it has changed."""
+        if self._soon is None and not self._ending:
+            self._soon = asyncio.get_running_loop().call_soon(self.follow)
+
     def follow(self) -> None:
         """Builds the sessions with those that are master now (`bfd auto`), and ends those with former
         ones."""
+        self._soon = None
         if not self._auto_links and all(s.origin != "auto" for s in self.manager.sessions.values()):
             return
         wanted: dict[tuple[str, str], list[BfdAuto]] = {}
@@ -361,10 +375,6 @@ class Sessions:
                 number=note.number,
             )
         )
-
-    def transition(self, _transition: Transition) -> None:
-        """An instance changed: the master may be another one now."""
-        self.follow()
 
     # ---------------------------------------------------------------- the machine
 

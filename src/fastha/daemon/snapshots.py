@@ -240,7 +240,7 @@ def _instance(
     plan, notify, garp = running.plan, conf.notify, conf.garp
     state = state_code(running.shown_state)
     learned = int(live["learned_interval_ns"])
-    group = next((g.name for g in config.sync_groups if conf.name in g.members), "")
+    group = config.group_of(conf.name)
     standing = None
     if hub is not None and any(target.name == conf.name for target in hub.plan.targets):
         standing = hub.standing(conf.name)
@@ -320,7 +320,7 @@ def _instance(
         priority_changes=conf.notify_priority_changes,
         unicast_peers=tuple(str(peer.address) for peer in conf.unicast_peers),
         down_timer_adverts=conf.down_timer_adverts,
-        sync_group=group,
+        sync_group=group.name if group is not None else "",
         fault_reasons=(running.cause,) if state is StateCode.FAULT else (),
         cause=running.cause,
         stats=_stats(engine.counters(running.slot), engine.rejects(running.slot)),

@@ -30,7 +30,6 @@ THERE, UNKNOWN, ABSENT = "there", "unknown", "absent"
 WAIT_S = 0.7
 """How long a neighbour may take to answer; it is asked three times."""
 _ETH_ARP = 0x0806
-_SOLICITED = ipaddress.IPv6Address("ff02::1:ff00:0")
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 

@@ -85,17 +85,17 @@ def _priority(daemon: Daemon, running: Running, effective: int) -> dict[str, Any
             )
     for track in conf.track_interfaces:
         link = daemon.machine.table.by_name(track.name)
-        up = link is not None and link.up
+        up = daemon.manager.is_up(track.name)
         weight = track.weight or 0
-        counts = weight != 0 and (up != track.reverse) == (weight > 0)
+        does = switch_contribution(up, weight, track.reverse)
         parts.append(
             {
                 "kind": "interface",
                 "name": track.name,
                 "weight": weight,
                 "reverse": track.reverse,
-                "adds": weight if counts and conf.priority != 255 else 0,
-                "fault": weight == 0 and up == track.reverse,
+                "adds": 0 if conf.priority == 255 else does.delta,
+                "fault": does.fault,
                 "why": "does not exist" if link is None else "is up" if up else "is down",
             }
         )
@@ -130,11 +130,6 @@ def _priority(daemon: Daemon, running: Running, effective: int) -> dict[str, Any
 
 def _faults(daemon: Daemon, running: Running, bits: int) -> list[dict[str, Any]]:
     """Each fault with its reason."""
-
-    def is_up(name: str) -> bool:
-        link = daemon.machine.table.by_name(name)
-        return link is not None and link.up
-
     found = []
     tracked = Fault.SCRIPT | Fault.FILE | Fault.PROCESS
     if bits & int(tracked) and running.tracking:
@@ -143,11 +138,11 @@ def _faults(daemon: Daemon, running: Running, bits: int) -> list[dict[str, Any]]
     for fault in FAULT_WORDS:
         if not bits & fault:
             continue
-        why = fault_cause(running.conf, int(fault), is_up)
+        why = fault_cause(running.conf, int(fault), daemon.manager.is_up)
         if fault is Fault.GROUP:
             why = _blame(daemon, running) or why
-        if fault is Fault.BFD and running.tracking:
-            why = "; ".join(running.tracking)
+        if fault is Fault.BFD and running.bfd_reasons:
+            why = "; ".join(running.bfd_reasons)
         if fault in (Fault.NO_SOURCE, Fault.CONFIG) and running.reasons:
             why = "; ".join(running.reasons)
         found.append({"fault": (fault.name or "").lower(), "why": why})
@@ -156,7 +151,7 @@ def _faults(daemon: Daemon, running: Running, bits: int) -> list[dict[str, Any]]
 
 def _blame(daemon: Daemon, running: Running) -> str:
     """Which other members of the sync group are in fault."""
-    group = next((g for g in daemon.config.sync_groups if running.name in g.members), None)
+    group = daemon.config.group_of(running.name)
     if group is None:
         return ""
     guilty = []
@@ -234,7 +229,7 @@ def _timers(running: Running, live: dict[str, str | int], now: int) -> list[dict
 
 
 def _group(daemon: Daemon, running: Running) -> dict[str, Any] | None:
-    group = next((g for g in daemon.config.sync_groups if running.name in g.members), None)
+    group = daemon.config.group_of(running.name)
     if group is None:
         return None
     members = []

@@ -69,19 +69,19 @@ def notify_plan(
     return plan, tuple(said)
 
 
+def _program(resolver: Resolver, command: Command | None, what: str) -> Program | None:
+    if command is None:
+        return None
+    return resolver.program(
+        command.argv, command.user, command.group, supplementary=command.supplementary, what=what
+    )
+
+
 def _hooks(
     resolver: Resolver, kind: Kind, name: str, notify: Notify, *, smtp_alert: bool, priority_changes: bool
 ) -> InstanceHooks:
     def program(command: Command | None, what: str) -> Program | None:
-        if command is None:
-            return None
-        return resolver.program(
-            command.argv,
-            command.user,
-            command.group,
-            supplementary=command.supplementary,
-            what=f"{what} script of {name}",
-        )
+        return _program(resolver, command, f"{what} script of {name}")
 
     return InstanceHooks(
         kind=kind,
@@ -101,15 +101,7 @@ def _hooks(
 
 def _session_hooks(config: Config, resolver: Resolver) -> tuple[SessionHooks, ...]:
     def program(command: Command | None, what: str, name: str) -> Program | None:
-        if command is None:
-            return None
-        return resolver.program(
-            command.argv,
-            command.user,
-            command.group,
-            supplementary=command.supplementary,
-            what=f"{what} script of bfd_instance {name}",
-        )
+        return _program(resolver, command, f"{what} script of bfd_instance {name}")
 
     return tuple(
         SessionHooks(

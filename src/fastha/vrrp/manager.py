@@ -580,7 +580,8 @@ class Manager:
             Note(kind="link", level=Level.NOTICE, text=text, monotonic_ns=at, number=int(up), peer=name)
         )
 
-    def _is_up(self, name: str) -> bool:
+    def is_up(self, name: str) -> bool:
+        """Whether an interface exists and carries; what the engine has just told counts before the table."""
         link = self.table.by_name(name)
         return link is not None and link.up and link.ifindex not in self._links_down
 
@@ -598,7 +599,7 @@ class Manager:
         running.since_wall_ns = event.at + offset
         running.cause = words.cause_text(event)
         if CAUSES[event.arg[2]] == "fault":
-            running.cause = fault_cause(running.conf, event.arg[3], self._is_up)
+            running.cause = fault_cause(running.conf, event.arg[3], self.is_up)
         if new == "FAULT" and event.arg[3] & int(_TRACKED):
             reasons = running.tracking
             if event.arg[3] & int(Fault.BFD):
