@@ -6,9 +6,13 @@ where it matters who the other is.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from vrrp_bed import OURS, Bed, bed, needs_keepalived, needs_root, overlap_ms
@@ -18,6 +22,7 @@ from fastha.lab.confs import config, instance
 
 pytestmark = [pytest.mark.wire, needs_root, needs_keepalived]
 VIP, VRID = "198.51.100.70", 70
+Asleep = Callable[[list[int]], contextlib.AbstractContextManager[None]]
 OTHERS = pytest.mark.parametrize("other", ["keepalived", OURS])
 
 
@@ -67,18 +72,63 @@ def test_leftovers_are_gone_before_a_new_daemon_speaks() -> None:
         assert made.quiet_from(1, killed + 200_000_000)
 
 
+@contextlib.contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Processes that a signal has stopped."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def in_the_freezer(pids: list[int]) -> Iterator[None]:
+    """Processes in a frozen control group: no signal, no system call returns, they cannot know."""
+    one, two = Path("/sys/fs/cgroup/freezer"), Path("/sys/fs/cgroup")
+    if one.is_dir():
+        group, state, frozen, thawed = one / f"fastha-{pids[0]}", "freezer.state", "FROZEN", "THAWED"
+    elif (two / "cgroup.procs").exists():
+        group, state, frozen, thawed = two / f"fastha-{pids[0]}", "cgroup.freeze", "1", "0"
+    else:
+        pytest.skip("no control groups here")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group may be made here: {error}")
+    home = group.parent / "cgroup.procs"
+    try:
+        for pid in pids:
+            (group / "cgroup.procs").write_text(str(pid))
+        (group / state).write_text(frozen)
+        yield
+    finally:
+        (group / state).write_text(thawed)
+        for pid in (group / "cgroup.procs").read_text().split():
+            home.write_text(pid)
+        wait_for("the group is empty", lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
 @pytest.mark.parametrize(
-    ("seconds", "other"),
-    [(1.5, "keepalived"), (4, OURS), pytest.param(30, "keepalived", marks=pytest.mark.slow)],
+    ("seconds", "other", "asleep"),
+    [
+        (1.5, "keepalived", stopped),
+        (4, OURS, stopped),
+        pytest.param(30, "keepalived", stopped, marks=pytest.mark.slow),
+        (3, "keepalived", in_the_freezer),
+        (3, OURS, in_the_freezer),
+    ],
 )
-def test_a_frozen_master_listens_before_it_speaks(seconds: float, other: str) -> None:
+def test_a_frozen_master_listens_before_it_speaks(seconds: float, other: str, asleep: Asleep) -> None:
     with bed("frozen") as made:
         one, _ = start_both(made, text(200, "nopreempt"), other)
-        one.pause()
-        time.sleep(seconds)
-        made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2"))
-        woken = time.time_ns()
-        one.resume()
+        with asleep(one.pids()):
+            time.sleep(seconds)
+            made.capture.wait("r2 takes over", lambda: made.capture.adverts("r2"))
+            woken = time.time_ns()
         time.sleep(1)  # five intervals: more than a master-down interval
         made.wait_master(2, VIP, timeout=2)
         assert made.quiet_from(1, woken)
