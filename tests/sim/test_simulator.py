@@ -43,6 +43,8 @@ CAUGHT = {
     "bfd-poll": (1, "bfd-poll"),
     "bfd-detect": (1, "bfd-one-side"),
     "bfd-sleep": (1, "bfd-accused"),
+    "lesser": (1, "patience"),
+    "group-wait": (12115, "group"),
 }
 
 
@@ -191,6 +193,28 @@ def test_takeover_by_bfd_is_for_the_others() -> None:
     ]
     assert len(taken) == 1
     assert taken[0][0] < 30.05e9
+
+
+def test_hundreds_of_routers() -> None:
+    """Now and then a story has them; the last master standing is the best one that hears the others."""
+    story = next(s for s in map(chance.story, range(1, 10_000)) if len(s.routers) > 200)
+    assert len(story.segments) > 2
+    outcome = play(story)
+    assert outcome.broken is None
+    assert outcome.stats["takeovers"] >= len({(i.vrid, i.port) for i in story.instances})
+
+
+def test_two_versions_beside_one_another() -> None:
+    """One VRID in both versions: each has a master of its own, and refuses what the other says."""
+    story = dataclasses.replace(
+        pair(),
+        routers=tuple(Router(f"r{n}", ((0, n),)) for n in range(4)),
+        instances=tuple(Instance(n, 1, version=2 + n % 2, priority=100 + n) for n in range(4)),
+    )
+    world = story.world()
+    assert world.run(story.until_us * 1000) is None
+    assert [world.state(n) for n in range(4)] == ["BACKUP", "BACKUP", "MASTER", "MASTER"]
+    assert world.stats()["refused"] > 100
 
 
 def test_duplicated_packets_do_not_become_a_storm() -> None:

@@ -57,24 +57,47 @@ def test_a_backup_that_heard_nobody_waits_by_the_interval_of_the_reload() -> Non
     assert node.timer() == node.down(0, 100, 4 * S)
 
 
-def test_a_drained_group_whose_one_member_found_a_successor_does_not_come_back_in_part() -> None:
-    """Members with different intervals end their hand-overs at different times. One came back, then yielded
-    to a higher router; the other, still handing over, came back beside it, and the group was split."""
+def group_of_two_intervals() -> VirtualNode:
     node = VirtualNode()
     node.add(0, graceful=True, group=0, adver_int=3 * S, priority=150)
     node.add(1, graceful=True, group=0, adver_int=S // 10, priority=150)
     node.group(0, [0, 1])
     node.advance(15 * S)
     assert (node.state(0), node.state(1)) == ("MASTER", "MASTER")
+    return node
+
+
+def test_a_drained_group_whose_one_member_found_a_successor_does_not_come_back_in_part() -> None:
+    """Members with different intervals ended their hand-overs at different times. One came back, then yielded
+    to a higher router; the other, still handing over, came back beside it, and the group was split."""
+    node = group_of_two_intervals()
     node.told_faults(0, add=MAINTENANCE)
     node.advance(S)
-    assert (node.state(0), node.state(1)) == ("HANDOVER", "MASTER")
+    assert (node.state(0), node.state(1)) == ("HANDOVER", "HANDOVER")
     node.heard(1, 200, interval=S // 10)
-    assert node.state(1) == "BACKUP"
-    for _ in range(60):
+    for _ in range(80):
         node.advance(S // 10)
         node.heard(1, 200, interval=S // 10)
-    assert node.state(0) == "FAULT"
+        assert node.state(1) != "MASTER"
+    assert (node.state(0), node.state(1)) == ("FAULT", "FAULT")
+
+
+def test_a_drained_group_comes_back_at_once_whatever_its_intervals() -> None:
+    """Each member came back at its own time. Was the drain taken back just then, one was master and the other
+    a backup until its timer ran out."""
+    node = group_of_two_intervals()
+    node.told_faults(0, add=MAINTENANCE)
+    both = {(node.state(0), node.state(1))}
+    for _ in range(80):
+        node.advance(S // 10)
+        both.add((node.state(0), node.state(1)))
+    assert both == {("HANDOVER", "HANDOVER"), ("MASTER", "MASTER")}
+
+    node = group_of_two_intervals()
+    node.told_faults(0, add=MAINTENANCE)
+    node.advance(S)
+    node.told_faults(0, clear=MAINTENANCE)
+    assert (node.state(0), node.state(1)) == ("BACKUP", "BACKUP")
 
 
 def test_a_group_that_fails_while_it_is_drained_does_not_come_back_in_part() -> None:

@@ -173,6 +173,64 @@ def test_version_3_learns_the_interval_version_2_does_not() -> None:  # [VRRP-05
     assert old.timer() == 3_648_437_500
 
 
+BETTER, LESSER, OTHER = b"\xc0\x00\x02\x09", b"\xc0\x00\x02\x08", b"\xc0\x00\x02\x07"
+
+
+def test_a_lesser_router_does_not_shorten_the_patience_with_a_better_master() -> None:
+    """Beyond RFC 9568 6.4.2: a fast router that is about to yield to the slow master takes nobody's patience
+    with that master."""
+    for lesser in (150, 200):  # a lower priority; the same one and a lower address
+        node = backup(priority=100)
+        node.heard(0, 200, interval=3 * S, src=BETTER)
+        node.heard(0, lesser, interval=10 * CS, src=LESSER)
+        node.heard(0, lesser, interval=10 * CS, src=OTHER)
+        node.heard(0, lesser, interval=10 * CS, src=LESSER)
+        assert node.timer() == node.down(0, 100, 3 * S)
+        assert node.learned() == 3 * S
+
+
+def test_a_lesser_router_that_speaks_on_unanswered_is_the_master() -> None:
+    """The better one, which would have made it yield, is gone."""
+    node = backup(priority=100)
+    node.heard(0, 200, interval=3 * S, src=BETTER)
+    for _ in range(3):
+        node.heard(0, 150, interval=10 * CS, src=LESSER)
+    assert node.timer() == node.down(0, 100, 10 * CS)
+    assert node.learned() == 10 * CS
+
+
+def test_a_lesser_router_lengthens_the_patience_at_once() -> None:
+    node = backup(priority=100)
+    node.heard(0, 200, interval=10 * CS, src=BETTER)
+    node.heard(0, 150, interval=3 * S, src=LESSER)
+    assert node.timer() == node.down(0, 100, 3 * S)
+
+
+@pytest.mark.parametrize(("priority", "src"), [(201, LESSER), (200, b"\xc0\x00\x02\x0a"), (50, BETTER)])
+def test_a_better_router_and_the_same_one_are_learned_from_at_once(priority: int, src: bytes) -> None:
+    node = backup(priority=40)
+    node.heard(0, 200, interval=3 * S, src=BETTER)
+    node.heard(0, priority, interval=10 * CS, src=src)
+    assert node.timer() == node.down(0, 40, 10 * CS)
+
+
+def test_a_better_master_that_said_goodbye_is_no_longer_waited_for() -> None:
+    node = backup(priority=100)
+    node.heard(0, 200, interval=3 * S, src=BETTER)
+    node.heard(0, 0, interval=3 * S, src=BETTER)
+    node.heard(0, 150, interval=10 * CS, src=LESSER)
+    assert node.timer() == node.down(0, 100, 10 * CS)
+
+
+def test_who_yielded_to_a_better_master_waits_for_it() -> None:
+    node = master(priority=100)
+    node.heard(0, 200, interval=3 * S, src=BETTER)
+    assert node.state() == "BACKUP"
+    deadline = node.timer()
+    node.heard(0, 100, interval=10 * CS, src_order=-1, src=LESSER)
+    assert node.timer() == deadline
+
+
 def test_discarded_lower_advert_is_not_learned_from() -> None:  # [VRRP-053]
     node = backup()
     node.heard(0, 50, interval=3 * S)

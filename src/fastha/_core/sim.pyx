@@ -88,7 +88,8 @@ BFD_STATES = tuple(fh_bfd_state_name(i).decode() for i in range(4))
 BFD_CAUSES = tuple(fh_bfd_cause_name(i).decode() for i in range(9))
 BREAKS = (
     "skew", "zero", "goodbye", "drain", "stall", "early", "group-claim", "group-yield", "tie", "preempt", "nopreempt",
-    "learn", "release", "yield", "speak", "bfd-poll", "bfd-detect", "bfd-sleep",
+    "learn", "release", "yield", "speak", "bfd-poll", "bfd-detect", "bfd-sleep", "lesser",
+    "group-wait",
 )
 assert len(BREAKS) == FH_BREAKS
 

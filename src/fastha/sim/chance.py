@@ -1,14 +1,17 @@
 """Stories from seeds: a network as people build them, and a handful of things that go wrong with it.
 
-The same seed gives the same story. Only what a sane operator would configure is made: routers of one VRID
-agree on the version (and in version 2 on the interval), members of a sync group have one priority.
+The same seed gives the same story. Mostly what a sane operator would configure is made: routers of one VRID
+agree on the version (and in version 2 on the interval), members of a sync group have one priority. Now and
+then something rarer is laid over a story (`_oddities`): hundreds of routers on many segments, members of a
+group with different intervals, versions 2 and 3 side by side while a network is being migrated, routers that
+count another number of missed adverts, BFD sessions that everybody follows on a bad line.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .story import Fault, Instance, Router, Segment, Session, Story
 
@@ -140,6 +143,126 @@ def _fault(r: random.Random, shape: Shape, instances: int, sessions: int, span: 
     return Fault(kind, at, at + max(length, 1), r.randrange(targets), a, b)
 
 
+def _slow_members(r: random.Random, story: Story) -> Story:
+    """Each segment its own interval: members of one sync group differ."""
+    if story.instances[0].version == 2 or len(story.segments) < 2:
+        return story
+    intervals = [r.choice(INTERVALS) for _ in story.segments]
+    return replace(story, instances=tuple(replace(i, adver_us=intervals[i.port]) for i in story.instances))
+
+
+def _migration(r: random.Random, story: Story) -> Story:
+    """Some routers speak the other version already: they are a virtual router of their own, beside the rest,
+    and refuse what the rest say."""
+    if any(i.group is not None for i in story.instances):
+        return story
+    moved = r.sample(range(len(story.routers)), r.randint(1, len(story.routers)))
+    return replace(
+        story,
+        instances=tuple(
+            replace(i, version=5 - i.version, adver_us=SECOND) if i.router in moved else i
+            for i in story.instances
+        ),
+    )
+
+
+def _patience(r: random.Random, story: Story) -> Story:
+    """Other numbers of missed adverts, here and there (`vrrp_down_timer_adverts`), and no graceful end: a
+    router that knows only the RFC."""
+    count = [r.choice((2, 3, 3, 5)) for _ in story.routers]
+    return replace(
+        story,
+        instances=tuple(
+            replace(i, down_adverts=count[i.router], graceful=i.graceful and count[i.router] == 3)
+            for i in story.instances
+        ),
+    )
+
+
+def _followed(r: random.Random, story: Story) -> Story:
+    """Every router has a session with the one that has the highest priority, and takes over by it; the line
+    loses and reorders."""
+    best = max(story.instances, key=lambda i: i.priority).router
+    interval, mult = r.choice((10 * MS, 50 * MS)), r.choice((3, 5))
+    others = [n for n in range(len(story.routers)) if n != best][:8]
+    at = r.randrange(story.until_us // 2)
+    length = r.randint(1, story.until_us // 4)
+    bad = (
+        Fault("loss", at, at + length, 0, r.choice((10_000, 100_000, 300_000)), 0),
+        Fault("reorder", at, at + length, 0, r.choice((10_000, 300_000)), r.randint(1, 2 * interval)),
+    )
+    return replace(
+        story,
+        sessions=tuple(
+            Session(a=n, b=best, interval_us=interval, detect_mult=mult, takeover=True) for n in others
+        ),
+        faults=tuple(f for f in story.faults if f.kind not in SESSION_FAULTS) + bad,
+    )
+
+
+def _crowd(r: random.Random, story: Story) -> Story:
+    """Hundreds of routers: what the story has, and beside it, on segments of their own, many more; some of
+    them have a port on the first segment, too, and take part there."""
+    first = story.instances[0]
+    routers, instances, segments = list(story.routers), list(story.instances), list(story.segments)
+    rank = len(story.routers)
+    for _ in range(r.randint(2, 8)):
+        segments.append(Segment(r.choice((20, 100, 500))))
+        here = len(segments) - 1
+        vrids = r.randint(1, 3)
+        interval = r.choice((100 * MS, 250 * MS, SECOND)) if first.version != 2 else SECOND
+        for n in range(r.choice((10, 20, 50))):
+            bridge = n == 0 and first.group is None
+            ports = ((here, n), (0, rank)) if bridge else ((here, n),)
+            rank += bridge
+            routers.append(Router(f"r{len(routers) + 1}", ports))
+            me = len(routers) - 1
+            instances += [
+                Instance(
+                    router=me,
+                    vrid=vrid + 1,
+                    version=first.version,
+                    priority=r.randint(1, 254),
+                    adver_us=interval,
+                )
+                for vrid in range(vrids)
+            ]
+            if bridge:
+                instances.append(replace(first, router=me, port=1, priority=r.randint(1, 254)))
+    faults = list(story.faults)
+    for n in r.sample(range(len(story.routers), len(routers)), 3):
+        at = r.randrange(story.until_us // 2)
+        faults.append(
+            Fault(r.choice(("crash", "stop", "pause", "sleep")), at, at + r.randint(1, 3 * SECOND), n)
+        )
+    return replace(
+        story,
+        routers=tuple(routers),
+        instances=tuple(instances),
+        segments=tuple(segments),
+        faults=tuple(faults),
+        until_us=story.until_us + 5 * SECOND,
+    )
+
+
+ODDITIES: tuple[tuple[float, Callable[[random.Random, Story], Story]], ...] = (
+    (0.05, _slow_members),
+    (0.03, _migration),
+    (0.05, _patience),
+    (0.02, _followed),
+    (0.01, _crowd),
+)
+
+
+def _oddities(seed: int, story: Story) -> Story:
+    """What is rare, by chance of its own: a seed that gets nothing of it keeps its story."""
+    r = random.Random(f"odd {seed}")  # noqa: S311
+    for share, change in ODDITIES:
+        if r.random() < share:
+            story = change(r, story)
+    return story
+
+
 def story(seed: int) -> Story:
     """The story of a seed."""
     r = random.Random(seed)  # noqa: S311  a seed is meant to be repeatable
@@ -160,7 +283,7 @@ def story(seed: int) -> Story:
             for f in sorted(storm, key=lambda f: f.at_us)
         ]
         start = max(f.until_us for f in faults) + quiet
-    return Story(
+    made = Story(
         seed=seed,
         until_us=start + quiet,
         segments=tuple(Segment(r.choice((20, 100, 500))) for _ in range(shape.segments)),
@@ -173,3 +296,4 @@ def story(seed: int) -> Story:
         faults=tuple(faults),
         spread_us=r.choice((0, shape.interval, SECOND)),
     )
+    return _oddities(seed, made)

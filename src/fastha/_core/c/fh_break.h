@@ -27,6 +27,8 @@ enum fh_break {
     FH_BREAK_BFD_POLL,    /* a Poll is not answered */
     FH_BREAK_BFD_DETECT,  /* a silent neighbour is not noticed */
     FH_BREAK_BFD_SLEEP,   /* own sleep counts as the neighbour's silence */
+    FH_BREAK_LESSER,      /* a lesser master's interval shortens the patience with a better one */
+    FH_BREAK_GROUP_WAIT,  /* members of a drained group come back each at its own time */
     FH_BREAKS
 };
 

@@ -100,6 +100,26 @@ static bool fails_group(const fh_inst *inst) {
     return (inst->faults & ~(uint32_t)(FH_FAULT_GROUP | FH_FAULT_DISABLED)) != 0;
 }
 
+/* Members of a group that are being drained, and to whom nobody has answered yet, all wait as long as the
+ * slowest of them: each at its own time, some would be back as masters when others have found a successor, or
+ * when the drain is taken back. */
+static void wait_together(fh_node *n, const fh_group *g) {
+    fh_ns last = 0;
+
+    for (uint32_t i = 0; i < g->count; i++) {
+        const fh_inst *m = member(n, g, i);
+        if (m == NULL || m->fsm.state != FH_VRRP_HANDOVER) continue;
+        if (!m->fsm.return_alone || m->fsm.last_heard != 0) return;
+        if (m->fsm.timer > last) last = m->fsm.timer;
+    }
+    for (uint32_t i = 0; i < g->count; i++) {
+        fh_inst *m = member(n, g, i);
+        if (m == NULL || m->fsm.state != FH_VRRP_HANDOVER || m->fsm.timer == last) continue;
+        m->fsm.timer = last;
+        fh_timer_set(&n->timers, &m->t_proto, last);
+    }
+}
+
 static void group_faults(fh_node *n, const fh_inst *inst, fh_ns now) {
     fh_group *g = group_of(n, inst);
 
@@ -121,6 +141,7 @@ static void group_faults(fh_node *n, const fh_inst *inst, fh_ns now) {
         if (m->faults != 0 && runs && !m->stopping && way_out(n, m) != FH_VRRP_LEAVE_TO_SOMEBODY)
             apply(n, m, FH_VRRP_EV_FAULT, way_out(n, m), NULL, 0, now);
     }
+    if (!FH_BROKEN(FH_BREAK_GROUP_WAIT)) wait_together(n, g);
 }
 
 static void set_faults(fh_node *n, fh_inst *inst, uint32_t faults, fh_ns now) {

@@ -329,14 +329,23 @@ uint32_t fh_sim_add_router(fh_sim *s, const fh_sim_port_conf *ports, unsigned co
     return index;
 }
 
-static fh_sim_vr *vr_of(fh_sim *s, uint32_t segment, uint8_t vrid) {
-    for (uint32_t i = 0; i < s->vr_count; i++)
-        if (s->vrs[i]->segment == segment && s->vrs[i]->vrid == vrid) return s->vrs[i];
+/* Versions 2 and 3 do not understand one another: two virtual routers, that share their packets. */
+static fh_sim_vr *vr_of(fh_sim *s, uint32_t segment, uint8_t vrid, uint8_t version) {
+    fh_sim_vr *other = NULL;
+
+    for (uint32_t i = 0; i < s->vr_count; i++) {
+        if (s->vrs[i]->segment != segment || s->vrs[i]->vrid != vrid) continue;
+        if (s->vrs[i]->version == version) return s->vrs[i];
+        other = s->vrs[i];
+    }
     fh_sim_vr *vr = calloc(1, sizeof(*vr));
     if (made(&s->vrs, &s->vr_count, &s->vr_cap, vr) == FH_SIM_ALL) return NULL;
     vr->sim = s;
     vr->segment = segment;
     vr->vrid = vrid;
+    vr->version = version;
+    vr->other = other;
+    if (other != NULL) other->other = vr;
     vr->disturbed = vr->cut_since = vr->calm_since = s->now;
     for (unsigned i = 0; i < FH_SIM_SIDES; i++) {
         fh_sim_side *d = &vr->sides[i];
@@ -354,7 +363,7 @@ uint32_t fh_sim_add_inst(fh_sim *s, uint32_t router, const fh_sim_inst_conf *c) 
     if (s->started || router >= s->router_count || c->port >= s->routers[router]->port_count)
         return FH_SIM_ALL;
     fh_sim_router *r = s->routers[router];
-    fh_sim_vr *vr = vr_of(s, r->ports[c->port].segment, c->vrid);
+    fh_sim_vr *vr = vr_of(s, r->ports[c->port].segment, c->vrid, c->fsm.version);
     if (vr == NULL || !fh_sim_grow(&vr->members, vr->count, &vr->capacity, sizeof(fh_sim_inst *)) ||
         !fh_sim_grow(&r->insts, r->inst_count, &r->inst_capacity, sizeof(fh_sim_inst *)))
         return FH_SIM_ALL;
@@ -622,7 +631,7 @@ bool fh_sim_start(fh_sim *s) {
         g->vrs[g->vr_count++] = vr;
         for (uint32_t k = 1; k < vr->count; k++) {
             const fh_vrrp_params *a = &vr->members[0]->conf[0].fsm, *b = &vr->members[k]->conf[0].fsm;
-            vr->mixed |= a->version != b->version || (a->version == 2 && a->adver_int != b->adver_int);
+            vr->mixed |= a->version == 2 && a->adver_int != b->adver_int;
         }
     }
     for (uint32_t i = 0; i < s->router_count; i++) {

@@ -223,17 +223,6 @@ void fh_sim_recheck(fh_sim *s) {
 
 /* ------------------------------------------------------------------ rules of the moment */
 
-/* Three routers and more with different intervals: backups learn the interval of whoever spoke last, also of
- * a lesser one that gives way in the same moment (RFC 9568 6.4.2), and may then not wait for a slower master.
- */
-static bool out_of_step(const fh_sim_vr *vr) {
-    for (uint32_t i = 1; i < vr->count && vr->count > 2; i++) {
-        const fh_sim_inst *a = vr->members[0], *b = vr->members[i];
-        if (a->conf[a->which].fsm.adver_int != b->conf[b->which].fsm.adver_int) return true;
-    }
-    return false;
-}
-
 static bool undisturbed(const fh_sim_vr *vr) {
     const fh_sim *s = vr->sim;
     fh_ns since = vr->gated ? s->disturbed : vr->disturbed;
@@ -273,13 +262,42 @@ void fh_sim_changed(fh_sim_inst *si, const fh_event *e) {
     }
     bool flap = (old == FH_VRRP_BACKUP && state == FH_VRRP_MASTER) ||
                 (old == FH_VRRP_MASTER && state == FH_VRRP_BACKUP);
-    if (flap && undisturbed(si->vr) && !out_of_step(si->vr)) fh_sim_break(s, FH_SIM_FLAP, si->index, 0);
+    if (flap && undisturbed(si->vr)) fh_sim_break(s, FH_SIM_FLAP, si->index, 0);
     if (state == FH_VRRP_BACKUP) si->learned = cause == FH_VRRP_WHY_HIGHER ? 0 : c->adver_int;
+    si->best.until = 0;
+    if (state == FH_VRRP_BACKUP && cause == FH_VRRP_WHY_STARTUP) {
+        si->best.speaker = 0;
+        si->heard_some = false;
+    }
 }
 
 /* Skew_Time by the texts, from numbers of our own. */
 static fh_ns skew(const fh_vrrp_params *c, uint8_t priority, fh_ns interval) {
     return (256 - priority) * (c->version == 2 ? FH_NS_PER_SEC : interval) / 256;
+}
+
+static void trust(fh_sim_inst *si, const fh_vrrp_params *c, const fh_vrrp_heard *h, fh_ns rx_time) {
+    si->best.src = fh_get32(h->src.b);
+    si->best.priority = h->priority;
+    si->best.until = rx_time + c->down_adverts * h->interval + skew(c, si->node.fsm.priority, h->interval);
+    si->best.unanswered = 0;
+}
+
+/* docs/sim.md, "Deviation": whether this is a lesser master, that may not shorten the patience with a better
+ * one.
+ */
+static bool lesser_spoke(fh_sim_inst *si, const fh_vrrp_params *c, const fh_vrrp_heard *h, fh_ns rx_time) {
+    uint32_t src = fh_get32(h->src.b);
+    bool same = si->best.speaker == src;
+
+    si->best.speaker = src;
+    if (c->version != 2 && rx_time < si->best.until && src != si->best.src &&
+        (h->priority < si->best.priority || (h->priority == si->best.priority && src < si->best.src))) {
+        si->best.unanswered = same ? si->best.unanswered + 1 : 1;
+        if (si->best.unanswered < 3) return true;
+    }
+    trust(si, c, h, rx_time);
+    return false;
 }
 
 /* RFC 9568 6.4.2 (415) to (450), RFC 3768 6.4.2: what an advert does to a backup's deadline. */
@@ -291,13 +309,20 @@ void fh_sim_heard(fh_sim_inst *si, const fh_vrrp_heard *h, fh_ns rx_time, fh_ns 
     uint8_t own = v->priority;
     fh_ns before = v->timer, expected = FH_NEVER;
 
+    si->heard_some = true;
+    bool lesser = backup && h->priority != 0 && lesser_spoke(si, c, h, rx_time);
+
     if (backup && h->priority == 0) {
+        if (si->best.src == fh_get32(h->src.b)) si->best.until = 0;
         if (si->learned != 0) expected = rx_time + skew(c, v->priority, si->learned);
     } else if (backup && h->priority < v->priority && preempt) {
         if (c->preempt_delay == 0)
             expected = before;
         else
             si->learned = 0; /* while it waits, the lower master counts as its master, too */
+    } else if (lesser) {
+        expected =
+            latest(before, rx_time + c->down_adverts * h->interval + skew(c, v->priority, h->interval));
     } else if (backup) {
         si->learned = c->version == 2 ? c->adver_int : h->interval;
         expected = rx_time + c->down_adverts * si->learned + skew(c, v->priority, si->learned);
@@ -308,6 +333,8 @@ void fh_sim_heard(fh_sim_inst *si, const fh_vrrp_heard *h, fh_ns rx_time, fh_ns 
         fh_sim_break(si->vr->sim, FH_SIM_ORDER, si->index, 0); /* RFC 9568 6.4.3 (725) */
     if (!backup && v->state == FH_VRRP_BACKUP) { /* it yielded: the new master's interval counts */
         si->learned = c->version == 2 ? c->adver_int : h->interval;
+        si->best.speaker = fh_get32(h->src.b);
+        trust(si, c, h, rx_time);
         return;
     }
     if (!backup || v->state != FH_VRRP_BACKUP || expected == FH_NEVER) return;

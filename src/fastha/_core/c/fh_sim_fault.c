@@ -145,7 +145,12 @@ void fh_sim_wanted(fh_sim_router *r, fh_ns now) {
         if (si->reload) {
             si->which ^= 1;
             si->reload = false;
-            if (si->conf[0].fsm.adver_int != si->conf[1].fsm.adver_int) si->learned = 0;
+            if (si->conf[0].fsm.adver_int != si->conf[1].fsm.adver_int) {
+                si->learned = 0;
+                /* who has not heard anybody yet waits anew, by the new interval */
+                if (!si->heard_some && si->eligible_since != FH_NEVER) si->eligible_since = r->sim->now;
+                fh_sim_dirty(si->vr);
+            }
             fh_node_replace(&r->node, &si->node, &si->conf[si->which], now);
         }
         bool in_maintenance = (si->node.faults & FH_FAULT_MAINTENANCE) != 0;

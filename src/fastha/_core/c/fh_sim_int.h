@@ -27,6 +27,7 @@ typedef struct fh_sim_inst {
     bool goodbye; /* priority 0 was sent in this step */
     bool reload;  /* conf[1 - which] waits to be taken */
     bool maintenance;
+    bool heard_some; /* since it started, an advert */
     int16_t delta;
     uint8_t state; /* as last looked at */
     uint8_t priority;
@@ -34,6 +35,12 @@ typedef struct fh_sim_inst {
     fh_ns master_since;
     fh_ns priority_since;
     fh_ns learned; /* interval that counts for its patience, 0: not known */
+    struct {       /* the best master that it heard, and until when it is believed alive */
+        fh_ns until;
+        uint32_t src, speaker; /* addresses: its own, and of whoever spoke last */
+        uint32_t unanswered;
+        uint8_t priority;
+    } best;
 } fh_sim_inst;
 
 /* The part of a virtual router on one side of a partition, and what it is being watched for. */
@@ -49,8 +56,9 @@ typedef struct fh_sim_vr {
     fh_sim *sim;
     fh_sim_inst **members;
     uint32_t count, capacity;
+    struct fh_sim_vr *other; /* of the other version, NULL: none */
     uint32_t segment;
-    uint8_t vrid;
+    uint8_t vrid, version;
     bool gated, mixed, dirty;
     uint32_t active; /* faults at work that may make it change */
     uint32_t forged;

@@ -48,9 +48,8 @@ static fh_ns under_way(fh_sim *s, const fh_sim_segment *g) {
     return delay > 0 ? delay : 1;
 }
 
-/* Copies of a packet to everybody it is for: one flight where all get it at the same time. */
-static void to_all(fh_sim *s, const fh_sim_flight *model) {
-    fh_sim_vr *vr = model->vr;
+/* Copies of a packet to all members: one flight where all get it at the same time. */
+static void to_members(fh_sim *s, const fh_sim_flight *model, fh_sim_vr *vr) {
     const fh_sim_segment *g = s->segments[vr->segment];
     uint32_t receivers = g->plain ? 1 : vr->count;
 
@@ -63,10 +62,16 @@ static void to_all(fh_sim *s, const fh_sim_flight *model) {
             fh_timer t = f->t;
             *f = *model;
             f->t = t;
+            f->vr = vr;
             f->to = g->plain ? NULL : vr->members[i];
             fh_sim_set(s, &f->t, s->now + under_way(s, g));
         }
     }
+}
+
+static void to_all(fh_sim *s, const fh_sim_flight *model) {
+    to_members(s, model, model->vr);
+    if (model->vr->other != NULL) to_members(s, model, model->vr->other);
 }
 
 void fh_sim_send(fh_sim_inst *si, uint8_t priority) {

@@ -6,6 +6,16 @@
  * always late must not leave an address without a master for ever. */
 #define MAX_LISTENS 3
 
+/* LESSER. By RFC 9568 6.4.2 a backup takes Active_Adver_Interval and its patience from whatever advert it
+ * accepts, also from that of a router which is less than the master (priority, then address) and about to
+ * yield to it. Where intervals differ, a slower master that lives then seems to be silent: the backup takes
+ * over, and two backups of one priority do so again and again, for ever. So, beyond the RFC, an advert of a
+ * lesser router lengthens the patience with a better master that is still believed, but does not shorten it.
+ * When the same lesser router has spoken so often and the better one, which would have made it yield, has
+ * not, the RFC's rule is back. Between routers of one interval, as the RFCs want them and version 2 enforces,
+ * all this makes no difference. */
+#define UNANSWERED 3
+
 static const char *const state_names[FH_VRRP_STATES] = {"INIT", "BACKUP", "MASTER", "FAULT", "HANDOVER"};
 
 static const char *const cause_names[FH_VRRP_CAUSES] = {
@@ -72,6 +82,7 @@ static void set_timer(fh_vrrp *v, fh_vrrp_actions *a, fh_ns at) {
 static void set_state(fh_vrrp *v, fh_vrrp_actions *a, uint8_t state, uint8_t cause) {
     v->state = state;
     v->wants_master = false;
+    v->best_until = 0;
     a->cause = cause;
     a->bits |= FH_VRRP_DO_STATE;
 }
@@ -246,6 +257,28 @@ static void timer(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
     }
 }
 
+static void believe(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_heard *h, fh_ns rx_time) {
+    v->best_src = h->src;
+    v->best_priority = h->priority;
+    v->best_until = rx_time + fh_vrrp_down(p, v->priority, h->interval);
+    v->unanswered = 0;
+}
+
+/* Whether an advert, of a router that spoke last or not, is of a lesser master than one that is believed
+ * alive; who that one is from now on. */
+static bool is_lesser(const fh_vrrp_params *p, fh_vrrp *v, const fh_vrrp_heard *h, fh_ns rx_time,
+                      bool again) {
+    int order = memcmp(&h->src, &v->best_src, sizeof(h->src));
+    bool less = h->priority < v->best_priority || (h->priority == v->best_priority && order < 0);
+
+    if (p->version != 2 && rx_time < v->best_until && order != 0 && less && !FH_BROKEN(FH_BREAK_LESSER)) {
+        v->unanswered = again ? (uint8_t)(v->unanswered + 1) : 1;
+        if (v->unanswered < UNANSWERED) return true;
+    }
+    believe(p, v, h, rx_time);
+    return false;
+}
+
 static void heard_in_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a,
                             const fh_vrrp_input *in) {
     const fh_vrrp_heard *h = in->advert;
@@ -255,7 +288,8 @@ static void heard_in_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions
     if (FH_BROKEN(FH_BREAK_ZERO) && h->priority == 0) return;
     if (FH_BROKEN(FH_BREAK_SPEAK) && h->priority < v->priority) a->bits |= FH_VRRP_DO_ADVERT;
 
-    if (memcmp(&v->master_src, &h->src, sizeof(h->src)) != 0 && h->priority != 0) {
+    bool again = memcmp(&v->master_src, &h->src, sizeof(h->src)) == 0;
+    if (!again && h->priority != 0) {
         v->master_src = h->src;
         a->bits |= FH_VRRP_DO_NEW_MASTER;
     }
@@ -265,9 +299,11 @@ static void heard_in_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions
 
     if (h->priority == 0) { /* RFC 9568 6.4.2 (415): whatever time was left */
         v->wants_master = false;
+        if (memcmp(&v->best_src, &h->src, sizeof(h->src)) == 0) v->best_until = 0;
         set_timer(v, a, in->rx_time + fh_vrrp_skew(p, v->priority, v->active_int));
         return;
     }
+    bool lesser = is_lesser(p, v, h, in->rx_time, again);
     if (h->priority < v->priority && preempt) {
         if (p->preempt_delay == 0 || is_owner(p)) return; /* (450): discard, the timer runs on */
         if (v->preempt_until == 0) {
@@ -279,6 +315,11 @@ static void heard_in_backup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions
         v->preempt_until = 0;
     }
     v->wants_master = false;
+    if (lesser) {
+        fh_ns at = in->rx_time + fh_vrrp_down(p, v->priority, h->interval);
+        if (at > v->timer) set_timer(v, a, at);
+        return;
+    }
     if (p->version != 2 && !FH_BROKEN(FH_BREAK_LEARN)) v->active_int = h->interval;
     set_timer(v, a, in->rx_time + fh_vrrp_down(p, v->priority, v->active_int));
 }
@@ -308,6 +349,7 @@ static void heard_in_master(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions
         v->master_priority = h->priority;
         a->bits |= FH_VRRP_DO_NEW_MASTER;
         to_backup(p, v, a, in->rx_time, FH_VRRP_WHY_HIGHER);
+        believe(p, v, h, in->rx_time);
         return;
     }
 

@@ -10,6 +10,8 @@
  * heard;
  *   - sync groups: a gated router asks its group before it becomes master;
  *   - preempt_delay, as keepalived means it;
+ *   - a lesser master's interval does not shorten the patience with a better one that was just heard
+ * (LESSER);
  *   - lateness: a router that was asleep longer than its peers wait listens before it speaks;
  *   - overlap: how long a second master was heard. */
 #ifndef FH_VRRP_FSM_H
@@ -55,14 +57,18 @@ typedef struct {
     fh_ns overlap_start; /* first advert of a second master while we were master; 0: no overlap */
     fh_ns overlap_last;
     fh_ns overlap_int;  /* the interval that the second master advertises */
-    fh_addr master_src; /* who is master, while backup */
-    uint8_t state;      /* enum fh_vrrp_state */
-    uint8_t priority;   /* effective priority, 1-254, or 255 for an owner */
+    fh_addr master_src; /* who is master, while backup: who spoke last */
+    fh_ns best_until;   /* backup: the best master heard is believed alive until then, 0: none; see LESSER */
+    fh_addr best_src;
+    uint8_t state;    /* enum fh_vrrp_state */
+    uint8_t priority; /* effective priority, 1-254, or 255 for an owner */
     uint8_t master_priority;
     bool wants_master; /* gated: our down timer ran out, the group decides */
     bool return_alone; /* HANDOVER: nobody came, so be master again rather than leave the address to nobody */
     bool after_handover; /* HANDOVER ends in FAULT (true) or INIT (false) */
     uint8_t listens;     /* times in a row that lateness made us listen again */
+    uint8_t best_priority;
+    uint8_t unanswered; /* adverts of one lesser master since the best one spoke */
 } fh_vrrp;
 
 enum fh_vrrp_event {
