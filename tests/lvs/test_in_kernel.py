@@ -1,4 +1,4 @@
-"""Runs each `guest_*.py` of this directory in a kernel with IPVS, two kernels at a time."""
+"""Runs each `guest_*.py` in a kernel of its own, which has IPVS and whose clock may be set; two at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-GUESTS = sorted(path.stem for path in HERE.glob("guest_*.py"))
+GUESTS = {
+    path.stem: path for path in sorted([*HERE.glob("guest_*.py"), *(HERE.parent / "uml").glob("guest_*.py")])
+}
 
 
 def run_guest(guest: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -22,7 +24,7 @@ def run_guest(guest: str, folder: Path) -> subprocess.CompletedProcess[str]:
         [
             str(ROOT / "tests/uml/run"), "--timeout", "270", "--log", str(folder / f"{guest}.log"), "--",
             sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q", "--timeout=120",
-            "-x", "-o", "python_files=guest_*.py", f"tests/lvs/{guest}.py",
+            "-x", "-o", "python_files=guest_*.py", str(GUESTS[guest].relative_to(ROOT)),
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_XDIST_WORKER": ""},

@@ -1,4 +1,4 @@
-"""Steps of the wall clock change nothing: run by `test_clock_steps.py` in a kernel whose clock may be set."""
+"""Steps of the wall clock change nothing: run by `test_in_kernel.py` in a kernel whose clock may be set."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_steps_of_the_wall_clock_change_nothing() -> None:
         heard_more(made, "r1", 5)
         before = [transitions(daemon) for daemon in (one, two)]
         frames = len(made.capture.frames)
-        for seconds in (HOUR, -HOUR, 10, -10, 0.5, -0.5, 10 * YEAR, -10 * YEAR):
+        for seconds in (HOUR, -HOUR, 0.5, 10 * YEAR, -10 * YEAR):
             step(seconds)
             heard_more(made, "r1", 6)  # more than a master-down interval
         senders = {f.node for f in made.capture.frames[frames:] if f.advert is not None}
