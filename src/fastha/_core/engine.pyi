@@ -30,6 +30,13 @@ BFD_REJECTS: tuple[str, ...]
 BFD_STATS: tuple[str, ...]
 """Names of a session's counters."""
 
+def one_heap() -> bool:
+    """All threads of the process share one heap from now on (glibc's mallopt, M_ARENA_MAX).
+
+    Else each thread that ever read a large configuration keeps what that took for itself and for ever, in
+    locked memory. Returns False where the C library has no such setting.
+    """
+
 class EngineError(OSError):
     """The engine, or one of its sockets, could not be made, or does not answer."""
 

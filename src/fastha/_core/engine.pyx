@@ -301,6 +301,24 @@ cdef class Event:
         return f"Event({self.kind}, slot={self.slot}, arg={self.arg}, v={self.v}, address={self.address.hex()})"
 
 
+cdef extern from *:
+    """
+    #include <malloc.h>
+    static int fh_one_heap(void) {
+    #ifdef M_ARENA_MAX
+        return mallopt(M_ARENA_MAX, 1);
+    #else
+        return 0;
+    #endif
+    }
+    """
+    int fh_one_heap() nogil
+
+
+def one_heap():
+    return bool(fh_one_heap())
+
+
 class EngineError(OSError):
     """The engine, or one of its sockets, could not be made."""
 

@@ -10,7 +10,7 @@ import gc
 import msgspec
 
 from fastha import config
-from fastha._core.engine import EngineError
+from fastha._core.engine import EngineError, one_heap
 from fastha.config.model import Config
 from fastha.net.namespace import NamespaceError, enter
 from fastha.telemetry.log import Sink, StreamSink, default_sinks
@@ -89,10 +89,10 @@ def _read(options: Options, log: Log) -> Config:
 
 
 def _loop(options: Options, configuration: Config, log: Log, privileges: Privileges) -> int:
-    # What was made so far lives as long as the daemon: the collector need not look at it again, and
-    # start-up, which makes
-    # thousands of objects and drops none, need not wait for it.
+    # What was made so far lives as long as the daemon: the collector need not look at it again, and start-up,
+    # which makes thousands of objects and drops none, need not wait for it.
     gc.disable()
+    one_heap()
     import uvloop  # noqa: PLC0415  (only the daemon itself needs it)
 
     async def main() -> int:
