@@ -82,6 +82,7 @@ chaos: build
 	@tools/debian-setup test
 	$(BIN)/fastha lab chaos --time $(CHAOS_SECONDS)
 	$(BIN)/fastha lab chaos --time $(CHAOS_SECONDS) --vmac
+	$(BIN)/fastha lab chaos --time $(CHAOS_SECONDS) --bfd
 	$(BIN)/fastha lab chaos --time $(CHAOS_SECONDS) --peers mixed
 
 # clang's static analyser and what clang-tidy knows of bugs; half a minute on two cores.

@@ -525,11 +525,11 @@ static void arrives(fh_sock *s, const uint8_t *data, size_t size, uint8_t hops, 
     }
     /* It was accepted, so the filter must let it through, shield or not. */
     packet p = {.data = data, .size = size, .hops = hops, .six = s->family == FH_AF_INET6};
-    bool shield = s->shield;
-    s->shield = true;
+    bool shield = s->shield.up;
+    s->shield.up = true;
     fh_engine_filter(engine, s);
     must(passes(filter_code[s->slot], filter_length[s->slot], &p));
-    s->shield = shield;
+    s->shield.up = shield;
     fh_engine_filter(engine, s);
     must(passes(filter_code[s->slot], filter_length[s->slot], &p));
 }

@@ -93,6 +93,7 @@ def up(file: Path) -> None:
     help="Seconds between adverts.",
 )
 @click.option("--vmac", is_flag=True, help="With virtual MAC addresses.")
+@click.option("--bfd", is_flag=True, help="fastha's backups take over by BFD (`bfd auto`).")
 @click.option(
     "--slack",
     type=click.FloatRange(0),
@@ -100,7 +101,9 @@ def up(file: Path) -> None:
     show_default=True,
     help="Seconds that this machine may add to every bound.",
 )
-def chaos(seed: int | None, peers: str, seconds: float, advert: float, vmac: bool, slack: float) -> None:
+def chaos(
+    seed: int | None, peers: str, seconds: float, advert: float, vmac: bool, bfd: bool, slack: float
+) -> None:
     """Play a story of faults on real routers and check, from the packets, what must hold all the time.
 
     The same seed is the same story. Exit code 1 when an invariant did not hold by fastha's fault.
@@ -113,7 +116,7 @@ def chaos(seed: int | None, peers: str, seconds: float, advert: float, vmac: boo
     _stop_on_signals()
     chosen = secrets.randbelow(1 << 32) if seed is None else seed
     try:
-        outcome = run(chosen, seconds, peers, advert=advert, vmac=vmac, slack=slack, say=click.echo)
+        outcome = run(chosen, seconds, peers, advert=advert, vmac=vmac, bfd=bfd, slack=slack, say=click.echo)
     except LabError as error:
         click.echo(f"fastha lab chaos: {error}", err=True)
         sys.exit(1)

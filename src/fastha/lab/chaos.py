@@ -39,6 +39,7 @@ PEERS = {
 """What r1, r2 and r3 run. The last is for trying the invariants themselves."""
 VIPS = ("198.51.100.99", "2001:db8:1::99")
 FAMILY = {codec.AF_INET: "IPv4", codec.AF_INET6: "IPv6"}
+BFD_AUTO = "bfd auto {{\nmin_rx {0}\nmin_tx {0}\nmultiplier 3\n}}"
 ANSWER_EVERY = 0.02
 SECOND = 1_000_000_000
 
@@ -91,9 +92,11 @@ class Outcome:
 class Chaos:
     """The bed and the player. A context manager; see :func:`run`."""
 
-    def __init__(self, peers: str, *, advert: float, vmac: bool) -> None:
+    def __init__(self, peers: str, *, advert: float, vmac: bool, bfd: bool = False) -> None:
         self.advert = advert
         self.lines = ("use_vmac",) if vmac else ()
+        # half an advert interval, three times: a silent master is replaced before its adverts are missed
+        self.bfd = BFD_AUTO.format(round(advert * 500)) if bfd else None
         self.priorities = {f"r{n}": priority for n, priority in enumerate(PRIORITIES, 1)}
         self.lab = Lab("chaos")
         try:
@@ -103,7 +106,7 @@ class Chaos:
             self.delays = faults.can_delay(client)
             self.capture = Capture(self.lab, "lan")
             self.daemons = {
-                name: KINDS[kind](self.nodes[name], self._text(self.priorities[name]))
+                name: KINDS[kind](self.nodes[name], self._text(self.priorities[name], kind))
                 for name, kind in zip(self.nodes, PEERS[peers], strict=True)
             }
             for daemon in self.daemons.values():
@@ -133,8 +136,9 @@ class Chaos:
     def _own(name: str) -> list[str]:
         return [f"198.51.100.{name[1:]}/24", f"2001:db8:1::{name[1:]}/64"]
 
-    def _text(self, priority: int) -> str:
-        """Both families, the same everywhere but for the priority."""
+    def _text(self, priority: int, kind: str = "fastha") -> str:
+        """Both families, the same everywhere but for the priority, and for what a daemon does not know."""
+        own = (self.bfd,) if self.bfd is not None and kind == "fastha" else ()
         four, six = [f"{VIPS[0]}/24"], ["fe80::99/64", f"{VIPS[1]}/64"]
         return confs.config(
             *(
@@ -144,7 +148,7 @@ class Chaos:
                     priority=priority,
                     advert=self.advert,
                     addresses=addresses,
-                    lines=self.lines,
+                    lines=(*self.lines, *own),
                 )
                 for name, addresses in (("V4", four), ("V6", six))
             )
@@ -209,8 +213,8 @@ class Chaos:
                 self._delete(node)
                 return time.time_ns
             case "reload":
-                daemon.reload(self._text(blow.amount))
-                return lambda: daemon.reload(self._text(self.priorities[blow.router]))
+                daemon.reload(self._text(blow.amount, daemon.kind))
+                return lambda: daemon.reload(self._text(self.priorities[blow.router], daemon.kind))
             case _:
                 raise LabError(f"there is no fault {blow.kind!r}")
         return lambda: faults.heal(node)
@@ -268,12 +272,14 @@ def run(
     *,
     advert: float = 0.1,
     vmac: bool = False,
+    bfd: bool = False,
     slack: float = 0.25,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
-    """Plays the story of a seed for about so many seconds. ``slack``: what the machine may add to each bound,
-    in seconds. Raises :exc:`LabError` when the bed cannot be built."""
-    with Chaos(peers, advert=advert, vmac=vmac) as chaos:
+    """Plays the story of a seed for about so many seconds. ``bfd``: backups take over when their BFD session
+    with the master is lost. ``slack``: what the machine may add to each bound, in seconds. Raises
+    :exc:`LabError` when the bed cannot be built."""
+    with Chaos(peers, advert=advert, vmac=vmac, bfd=bfd) as chaos:
         steps = story(
             seed,
             seconds,
@@ -282,8 +288,8 @@ def run(
             delay=chaos.delays,
         )
         say(
-            f"seed {seed}, {peers}, adverts every {advert:g} s, {len(steps)} steps, about"
-            f" {sum(step.seconds for step in steps):.0f} s"
+            f"seed {seed}, {peers}{', BFD' if bfd else ''}, adverts every {advert:g} s, {len(steps)} steps,"
+            f" about {sum(step.seconds for step in steps):.0f} s"
             + ("" if chaos.delays else "; without delays, for this kernel has no netem")
         )
         seen = chaos.play(steps)
