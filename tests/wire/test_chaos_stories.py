@@ -25,7 +25,9 @@ def test_a_story_of_faults(peers: str, bfd: bool) -> None:
     if peers == "mixed" and shutil.which("keepalived") is None:
         pytest.skip("needs Debian's keepalived")
     # a noisy machine adds to every bound, but not half a second
-    outcome = chaos.run(SEED, SECONDS, peers, vmac=peers == "fastha" and not bfd, bfd=bfd, slack=0.5, say=print)
+    outcome = chaos.run(
+        SEED, SECONDS, peers, vmac=peers == "fastha" and not bfd, bfd=bfd, slack=0.5, say=print
+    )
     if outcome.violations:
         for name, log in outcome.logs.items():
             print(f"---- {name}\n{log[-4000:]}")
