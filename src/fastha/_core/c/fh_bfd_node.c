@@ -249,6 +249,7 @@ void fh_bfd_node_init(fh_bfd_node *n, const uint64_t seed[4], const fh_bfd_node_
     n->ops = ops;
     n->io = io;
     n->fastest = FH_NEVER;
+    n->aways = 0;
 }
 
 bool fh_bfd_node_add(fh_bfd_node *n, fh_bs *s, uint32_t slot, const fh_bs_conf *conf, fh_ns now) {
@@ -479,6 +480,17 @@ enum fh_bfd_rx fh_bfd_node_echo(fh_bfd_node *n, const fh_bfd_arrival *from, cons
 
 /* ------------------------------------------------------------------ time */
 
+/* A hiccup hides no long sleep before it, nor that one a shorter sleep after it. */
+static void remember_sleep(fh_bfd_node *n, fh_ns length, fh_ns now) {
+    unsigned k = n->aways;
+
+    while (k > 0 && (n->away[k - 1].length <= length || now - n->away[k - 1].ended > AWAY_COUNTS))
+        k--;
+    if (k == FH_BFD_SLEEPS) memmove(&n->away[0], &n->away[1], --k * sizeof(n->away[0]));
+    n->away[k] = (fh_bfd_sleep){.ended = now, .length = length};
+    n->aways = k + 1;
+}
+
 fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now) {
     n->woke = now;
     n->stall = 0;
@@ -502,10 +514,7 @@ fh_ns fh_bfd_node_woke(fh_bfd_node *n, fh_ns since, fh_ns due, fh_ns now) {
     if (lateness > SLEPT_LONG && !n->late_before) n->stall += waited < lateness ? waited : lateness;
     n->late_before = true;
     n->asleep += n->stall;
-    if (n->stall >= n->away_for || now - n->away_at > AWAY_COUNTS) { /* no hiccup hides a sleep */
-        n->away_at = now;
-        n->away_for = n->stall;
-    }
+    remember_sleep(n, n->stall, now);
     return lateness;
 }
 
@@ -543,15 +552,16 @@ void fh_bfd_node_congestion(fh_bfd_node *n, fh_ns now) {
 }
 
 void fh_bfd_node_slept(fh_bfd_node *n, fh_ns slept, fh_ns now) {
-    n->away_at = now;
-    n->away_for = slept;
+    remember_sleep(n, slept, now);
 }
 
 bool fh_bfd_node_was_away(const fh_bfd_node *n, const fh_bs *s) {
     const fh_bfd_params *p = &s->conf->fsm;
     fh_ns patience = (p->detect_mult > 1 ? p->detect_mult - 1 : 1) * p->min_tx_us * FH_NS_PER_USEC;
 
-    return n->away_at != 0 && s->fsm.last_rx <= n->away_at && n->away_for >= patience;
+    for (unsigned i = 0; i < n->aways; i++)
+        if (s->fsm.last_rx <= n->away[i].ended && n->away[i].length >= patience) return true;
+    return false;
 }
 
 static void drain(fh_bfd_node *n, fh_ns now) {

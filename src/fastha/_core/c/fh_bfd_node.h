@@ -111,6 +111,12 @@ typedef struct {
     void (*event)(void *io, const fh_event *event);
 } fh_bfd_node_io;
 
+#define FH_BFD_SLEEPS 4
+
+typedef struct {
+    fh_ns ended, length;
+} fh_bfd_sleep;
+
 typedef struct fh_bfd_node {
     fh_timers timers;
     fh_bs **sessions; /* by slot; NULL: free */
@@ -121,10 +127,10 @@ typedef struct fh_bfd_node {
     fh_ns accept_window;
     uint32_t accept_told;
     uint64_t rng[4];
-    fh_ns asleep;   /* total of own lateness that mattered */
-    fh_ns stall;    /* the part of it that ended with this wake-up */
-    fh_ns away_at;  /* when the last own sleep ended, however it was noticed */
-    fh_ns away_for; /* and how long it was */
+    fh_ns asleep;                     /* total of own lateness that mattered */
+    fh_ns stall;                      /* the part of it that ended with this wake-up */
+    fh_bfd_sleep away[FH_BFD_SLEEPS]; /* own sleeps, however noticed: each later one is shorter */
+    unsigned aways;
     fh_ns woke;
     fh_ns fastest;    /* least detection time of the sessions, FH_NEVER: none is Up */
     bool fastest_old; /* to be found again */
