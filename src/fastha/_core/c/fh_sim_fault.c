@@ -303,7 +303,8 @@ static void on_router(fh_sim *s, fh_sim_fault *f, bool on) {
             stand_still(r);
             r->frozen = (uint8_t)(r->frozen + (f->kind != FH_SIM_PAUSE));
             r->missed |= r->frozen != 0;
-            r->mixed |= r->frozen != 0 && r->frozen != r->paused;
+            /* in its sockets: what came in a pause before, or what it was about to read, being late */
+            r->mixed |= r->frozen != 0 && (r->frozen != r->paused || r->inbox != NULL);
             f->counted = f->kind == FH_SIM_SLEEP && r->paused == 1 && r->started;
             break;
         }
