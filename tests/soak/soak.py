@@ -318,7 +318,7 @@ def main(seconds: float, folder: Path, seed: int) -> int:
     except (LabError, NoDaemonError, RefusedError, OSError) as error:
         trouble = [f"{type(error).__name__}: {error}", *bed.wrong()]
     finally:
-        logs = [daemon.log()[-3000:] for daemon in bed.daemons]
+        logs = [daemon.log() for daemon in bed.daemons]
         bed.lab.close()
     grown = {node: growth(samples) for node, samples in runs.items()}
     report.write(folder, runs, dict(bed.done), grown, seed)
@@ -326,7 +326,9 @@ def main(seconds: float, folder: Path, seed: int) -> int:
     for text in trouble:
         print(f"soak: {text}", file=sys.stderr)
     if trouble:
-        print(*logs, sep="\n----\n", file=sys.stderr)
+        for node, log in zip(runs, logs, strict=True):
+            (folder / f"{node}.log").write_text(log)
+            print(f"---- {node}, the whole is in {folder}/{node}.log\n{log[-3000:]}", file=sys.stderr)
     print(f"soak: report in {folder}/soak.md")
     return 1 if trouble else 0
 

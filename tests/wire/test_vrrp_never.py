@@ -257,6 +257,15 @@ where = sys.argv.pop(1)
 daemon.Daemon.__init__ = made
 if where == "events":
     daemon.Daemon._events = failing
+if where.startswith("apply"):  # so many attempts after the start fail, when half of it is done
+    left = [-1, int(where[5:])]
+    settle = daemon.Maintenance.settle
+    def settled(self):
+        left[0] += 1
+        if 0 < left[0] <= left[1]:
+            raise RuntimeError("injected")
+        settle(self)
+    daemon.Maintenance.settle = settled
 main()
 """
     where = "main"
@@ -291,6 +300,35 @@ def test_an_error_in_a_callback_hands_over_and_is_told_once() -> None:
         assert not made.routers[0].has(VIP)
         assert one.log().count("Traceback") == 1
         assert "injected" in one.log()
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_an_error_in_the_middle_of_a_reload_leaves_nothing_half_done(failures: int) -> None:
+    more = "198.51.100.71"
+    with bed("halfway") as made:
+        one = Injured(made.routers[0], text(200))
+        one.where = f"apply{failures}"
+        one.start()
+        made.daemon(2, "keepalived", text(100))
+        made.wait_master(1, VIP)
+        made.capture.wait("r1 speaks", lambda: len(made.capture.adverts("r1")) > 2)
+        one.reload(text(200, more=(f"{more}/24",)))
+        if failures < 3:
+            said = {1: "it is tried again", 2: "what ran before is put back"}[failures]
+            wait_for("it is told", lambda: said in one.log())
+            wait_for("the outcome", lambda: made.routers[0].has(VIP, *((more,) if failures == 1 else ())))
+            time.sleep(0.5)
+            assert made.routers[0].has(more) == (failures == 1)
+            assert not made.capture.adverts("r2")
+            one.reload()  # and the next one succeeds
+            wait_for("the next reload", lambda: made.routers[0].has(VIP, more))
+        else:
+            assert one.wait_ended() != 0
+            made.wait_master(2, VIP)
+            last = made.capture.adverts("r1")[-1]
+            assert last.advert is not None
+            assert last.advert.priority == 0
+        assert one.log().count("Traceback") == failures
 
 
 def test_a_blocked_main_thread_disturbs_no_advert_and_no_failover() -> None:

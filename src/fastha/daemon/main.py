@@ -455,12 +455,35 @@ class Daemon:
         return msgspec.structs.replace(configuration, instances=(), sync_groups=())
 
     async def change(self, configuration: Config, why: str) -> None:
-        """Makes another configuration the running one, as a difference, and says what it is."""
+        """Makes another configuration the running one, as a difference, and says what it is.
+
+        An error of ours in the middle of it must not leave half of it: it is tried once more, for what is in
+        its way may have passed (an interface that just went), and then what ran before is put back
+        (ControlError). If that fails, too, the daemon hands over and ends.
+        """
         for line in show.difference(self.config, configuration):
             self.log("info", f"{why}: {line}")
-        self.on_change(configuration)
-        self._apply(configuration)
-        await self._balance(configuration)
+        before = self.config
+        outcome = ""
+        then = ("it is tried again", "what ran before is put back", "every instance is handed over")
+        for tries in range(3):
+            chosen = configuration if tries < 2 else before
+            try:
+                self.on_change(chosen)
+                self._apply(chosen)
+                await self._balance(chosen)
+            except Exception as error:
+                text = "".join(traceback.format_exception(error)).rstrip()
+                outcome = then[tries]
+                self.log("error", f"internal error: {why}: {outcome}\n{text}")
+                if tries == 2:
+                    self._broken = error
+                    self._ending.set()
+            else:
+                break
+        if configuration is not chosen:
+            self.last_reload = "failed"
+            raise ControlError(f"{why} failed by an internal error, see the daemon's log; {outcome}")
         self.reloads += 1
         self.last_reload = "applied"
 
