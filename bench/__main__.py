@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import fastha
+from bench.bed import MIXED
 from bench.daemons import DAEMONS
 from bench.model import Result, Scenario, Size, kept, statistic
 from bench.report import write_report
@@ -49,6 +50,7 @@ def machine() -> dict[str, Any]:
     for name, command in {
         "keepalived": ("dpkg-query", "-W", "-f", "${Version}", "keepalived"),
         "frr": ("dpkg-query", "-W", "-f", "${Version}", "frr"),
+        "bird2": ("dpkg-query", "-W", "-f", "${Version}", "bird2"),
     }.items():
         try:
             versions[name] = run(*command)
@@ -69,6 +71,15 @@ def pretty(data: dict[str, Any]) -> str:
     """JSON for people and for version control: indented, but each list of numbers on one line."""
     text = json.dumps(data, indent=1)
     return re.sub(r"\[[-\d.,eE\s]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What was measured anew in place of what it replaces; the rest as it was, in the old order."""
+    cases = {case["name"]: case for case in old["cases"]}
+    for case in new["cases"]:
+        daemons = {**cases[case["name"]]["daemons"], **case["daemons"]} if case["name"] in cases else None
+        cases[case["name"]] = {**case, "daemons": daemons or case["daemons"]}
+    return {**new, "cases": list(cases.values())}
 
 
 def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> dict[str, Any]:
@@ -111,6 +122,8 @@ def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> di
                         "metrics": kept(results[each].samples),
                         "control_us": _late(results[each].control_us),
                         "failures": results[each].failures,
+                        "when": now(),
+                        "size": size,
                     }
                     for each in case.daemons
                     if each in results
@@ -120,6 +133,11 @@ def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> di
         for each in results.values():
             every += each.control_us
     return {"name": name, "size": size, "control_fifo_us": _late(every), "cases": cases}
+
+
+def now() -> str:
+    """The time, as the files and the report have it."""
+    return time.strftime("%Y-%m-%d %H:%M %z")
 
 
 def _late(values: list[float]) -> dict[str, float | None]:
@@ -139,16 +157,25 @@ def main(arguments: list[str] | None = None) -> int:
         "--daemon",
         action="append",
         default=[],
-        choices=sorted({*DAEMONS, *BFD_DAEMONS}),
-        help="only this one",
+        metavar="DAEMON",
+        help=f"only this one, of {', '.join(sorted({*DAEMONS, *BFD_DAEMONS}))}, or FIRST>SECOND",
     )
-    parser.add_argument("--case", action="append", default=[], help="only cases with this in their names")
+    parser.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        help="only cases with this in their names; others keep their results",
+    )
     parser.add_argument("--out", type=Path, help="directory of the JSON files")
     parser.add_argument("--report", type=Path, help="the report that is written")
     given = parser.parse_args(arguments)
     unknown = set(given.scenarios) - set(NAMES)
     if unknown:
         print(f"no scenario {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    strangers = {name for pair in given.daemon for name in pair.split(MIXED)} - {*DAEMONS, *BFD_DAEMONS}
+    if strangers:
+        print(f"no daemon {', '.join(sorted(strangers))}: see --help", file=sys.stderr)
         return 2
     if os.geteuid() != 0:
         print("the benchmarks make network namespaces: run them as root", file=sys.stderr)
@@ -165,11 +192,14 @@ def main(arguments: list[str] | None = None) -> int:
     for name in given.scenarios or NAMES:
         data = {
             "machine": where,
-            "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            "when": now(),
             **run_scenario(name, size, given.daemon, given.case),
         }
         failed |= any(d["failures"] for case in data["cases"] for d in case["daemons"].values())
-        (out / f"{name}.json").write_text(pretty(data))
+        file = out / f"{name}.json"
+        if (given.case or given.daemon) and file.exists():
+            data = merged(json.loads(file.read_text()), data)
+        file.write_text(pretty(data))
     write_report(out, report)
     print(f"wrote {report}")
     return 1 if failed else 0

@@ -14,6 +14,8 @@ from fastha.lab import Capture, Daemon, FasthaDaemon, Lab, LabError, Node, cpu_s
 
 HIGH, LOW = 200, 100
 PER_SEGMENT = 255
+MIXED = ">"
+"""Between the names of two daemons: the first is router 1, the master; the second takes over from it."""
 
 
 @dataclass
@@ -47,7 +49,8 @@ class Bed:
             )
             for index in range(count)
         ]
-        return DAEMONS[self.kind].make(self.node(number), routers)
+        kinds = self.kind.split(MIXED)  # of one kind, or the higher router's and the lower one's
+        return DAEMONS[kinds[number - 1 if len(kinds) > 1 else 0]].make(self.node(number), routers)
 
     def masters(self, number: int, since: int) -> dict[tuple[int, int], int]:
         """For each virtual router (segment, vrid), when router ``number`` first advertised it since a

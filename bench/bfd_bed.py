@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from fastha.lab import Capture, Daemon, Frame, Lab, Node, wait_for
+from fastha.lab import Capture, Daemon, FasthaDaemon, Frame, Lab, Node, wait_for
 from fastha.lab.bfd import BFD_DAEMONS, BfdSession
 
 MULTIPLIER = 3
@@ -63,10 +63,10 @@ def wait_rate(
     wait_for(f"{node} sends to {dst} every {interval_us} us", there, timeout=timeout, every=0.05)
 
 
-def ends_of_up(frames: Sequence[Frame], *, diag: int | None = None) -> int:
-    """How often a sender's session went from Up to Down (with a diagnostic, if given), by its packets in
-    order."""
-    count = 0
+def ends_of_up(frames: Sequence[Frame], *, diag: int | None = None) -> list[Frame]:
+    """The first packet of each Down that followed an Up (with a diagnostic, if given), by the packets of each
+    sender in order."""
+    found = []
     before: dict[tuple[str, str | None], int] = {}
     for frame in frames:
         packet = frame.bfd
@@ -74,6 +74,18 @@ def ends_of_up(frames: Sequence[Frame], *, diag: int | None = None) -> int:
             continue
         key = (frame.node, frame.dst)
         if before.get(key) == UP and packet.state == DOWN and (diag is None or packet.diag == diag):
-            count += 1
+            found.append(frame)
         before[key] = packet.state
-    return count
+    return found
+
+
+def standstills(daemon: Daemon) -> list[tuple[int, int]]:
+    """When a fastha says that its engine stood still: (begin, end) in wall-clock nanoseconds."""
+    if not isinstance(daemon, FasthaDaemon):
+        return []
+    events = daemon.show("events", "--since", "1h")
+    return [
+        (event["wall_ns"] - event["number"] * 1000, event["wall_ns"])
+        for event in events
+        if event["event"] == "note" and event["kind"] in ("engine_stall", "stalled")
+    ]

@@ -50,14 +50,14 @@ def _section(name: str, data: dict[str, Any], target: Path) -> str:
     control = data["control_fifo_us"]
     out = [f"## {scenario.TITLE}\n", _flow(scenario.TEXT)]
     late = " / ".join(_number(control[which], 0) for which in ("p50", "p99", "max"))
-    out.append(f"{data['when']}, size `{data['size']}`. Control: {late} µs (p50 / p99 / max).\n")
+    out.append(f"Control in the latest run: {late} µs (p50 / p99 / max).\n")
     headings = ["case", "daemon", "n", *(f"{m.heading} ({' / '.join(m.show)})" for m in scenario.METRICS)]
-    headings += ["ratio of the first", "control p99, µs"]
+    headings += ["ratio of the first", "control p99, µs", "measured"]
     out.append("| " + " | ".join(headings) + " |")
     out.append("| " + " | ".join("---" for _ in headings) + " |")
     for case in data["cases"]:
         for daemon, result in case["daemons"].items():
-            out.append("| " + " | ".join(_row(scenario, case, daemon, result)) + " |")
+            out.append("| " + " | ".join(_row(scenario, data, case, daemon, result)) + " |")
     out.append("")
     for metric in scenario.METRICS:
         if not metric.plot:
@@ -84,7 +84,9 @@ def _section(name: str, data: dict[str, Any], target: Path) -> str:
     return "\n".join(out)
 
 
-def _row(scenario: Scenario, case: dict[str, Any], daemon: str, result: dict[str, Any]) -> list[str]:
+def _row(
+    scenario: Scenario, data: dict[str, Any], case: dict[str, Any], daemon: str, result: dict[str, Any]
+) -> list[str]:
     metrics = result["metrics"]
     count = max((values["n"] for values in metrics.values()), default=0)
     row = [
@@ -100,6 +102,7 @@ def _row(scenario: Scenario, case: dict[str, Any], daemon: str, result: dict[str
     theirs = _statistic(case, "keepalived", first, "p50")
     row.append(_number(mine / theirs, 3) if daemon == "fastha" and mine is not None and theirs else "")
     row.append(_number(result.get("control_us", {}).get("p99"), 0))
+    row.append(f"{result.get('when', data['when'])[5:16]}, {result.get('size', data['size'])}")
     return row
 
 

@@ -96,7 +96,7 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
         "cpu_percent": [100 * used / passed],
         "pss_mib": [memory],
         "up_percent": [100 * len(up) / (2 * count)],
-        "lost": [float(ends_of_up(frames))],
+        "lost": [float(len(ends_of_up(frames)))],
     }
 
 

@@ -8,7 +8,7 @@ import os
 import random
 import time
 
-from bench.bed import LOW, Bed, address_of, bed, hogs, pestered, sleep_ms
+from bench.bed import LOW, MIXED, Bed, address_of, bed, hogs, pestered, sleep_ms
 from bench.daemons import Vrrp
 from bench.model import Case, Goal, Metric, Size
 from fastha.lab import Daemon, Prober, faults, wait_for
@@ -21,7 +21,8 @@ the protocol asks (Active_Down_Interval; after an orderly end Skew_Time): below 
 is what a client lost that probes the address every millisecond. After a SIGKILL the dead router's kernel
 may go on answering at the address, so the outage says little there. `loaded`: as kill, with a process on
 every processor that does nothing but spin. `busy`: as kill, while the backup's Python thread is kept
-busy by clients that ask its control socket without a pause.
+busy by clients that ask its control socket without a pause. `keepalived>fastha`: a keepalived fails and a
+fastha takes over; the other way round as well.
 """
 METRICS = (
     Metric("advert_excess_ms", "advert excess, ms", ("min", "p50", "p99"), 3, plot=True),
@@ -59,6 +60,7 @@ GOALS = (
     ),
 )
 _DAEMONS = ("fastha", "keepalived", "bare-rt", "frr")
+_PAIRS = (f"keepalived{MIXED}fastha", f"fastha{MIXED}keepalived")
 
 
 def cases(size: Size) -> list[Case]:
@@ -71,7 +73,8 @@ def cases(size: Size) -> list[Case]:
         },
         "full": {
             ("kill", 10): 15, ("kill", 100): 15, ("kill", 1000): 5, ("term", 10): 5, ("term", 100): 10,
-            ("term", 1000): 5, ("link", 100): 10, ("link", 1000): 3, ("loaded", 100): 10, ("busy", 100): 5,
+            ("term", 1000): 5, ("link", 10): 5, ("link", 100): 10, ("link", 1000): 3, ("loaded", 100): 10,
+            ("busy", 100): 5,
         },
     }  # fmt: skip
     found = []
@@ -81,6 +84,8 @@ def cases(size: Size) -> list[Case]:
         daemons: tuple[str, ...] = _DAEMONS if event == "kill" and size == "full" else _DAEMONS[:3]
         if size == "smallest":
             daemons = _DAEMONS[:2]
+        if event in {"kill", "term"} and interval == 100 and size != "smallest":
+            daemons += _PAIRS
         if event == "busy":  # only fastha has a part that may be busy without harm
             daemons = _DAEMONS[:1]
         found.append(

@@ -22,7 +22,7 @@ METRICS = (
     Metric("garp_excess_ms", "GARP excess, ms", ("p50", "p99", "max"), 2, plot=True),
     Metric("takeover_s", "kill to last advert, s", ("p50",), 2),
 )
-_ALL = ("255 at 1000 ms", "1020 at 1000 ms", "4000 at 1000 ms")
+_ALL = ("255 at 1000 ms", "1020 at 1000 ms", "2000 at 1000 ms", "4000 at 1000 ms")
 GOALS = (
     Goal(
         "last advert within 1/100 of keepalived's excess",
@@ -54,7 +54,7 @@ def cases(size: Size) -> list[Case]:
     plan = {
         "smallest": {(10, 100): 1},
         "quick": {(255, 1000): 1, (1020, 1000): 1},
-        "full": {(255, 1000): 2, (1020, 1000): 2, (255, 100): 1, (4000, 1000): 1},
+        "full": {(255, 1000): 2, (1020, 1000): 2, (255, 100): 1, (2000, 1000): 1, (4000, 1000): 1},
     }
     return [
         Case(f"{count} at {interval} ms", {"count": count, "interval_ms": interval}, _DAEMONS, repeats)
