@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.built
 CORE   := $(wildcard src/fastha/_core/*.pyx src/fastha/_core/*.pxd src/fastha/_core/c/*.[ch]) setup.py pyproject.toml
 
-.PHONY: build demo test test-c fuzz fuzz-python fuzz-coverage analyse soak chaos lint bench bench-quick sim-night clean
+.PHONY: build demo test test-c fuzz fuzz-python fuzz-coverage analyse soak chaos lint bench bench-quick bench-micro sim-night clean
 
 build: $(STAMP)
 
@@ -107,6 +107,12 @@ lint: build analyse
 bench: build
 	@tools/debian-setup bench
 	$(BIN)/python -m bench
+
+# Parts alone: C functions, and pytest-benchmark. Each run is kept in bench/micro, and compared with the one before.
+bench-micro: build
+	$(BIN)/python -m bench.codec
+	$(BIN)/python -m pytest bench -q --timeout=600 --benchmark-only --benchmark-storage=file://bench/micro --benchmark-autosave \
+		$$(ls -A bench/micro 2>/dev/null | grep -q . && echo --benchmark-compare) --benchmark-columns=median,iqr,min,rounds
 
 bench-quick: build
 	@tools/debian-setup bench

@@ -1,5 +1,5 @@
-"""What a packet costs in the C codecs and machines: compiles bench/c/codec_bench.c as the package is
-compiled, and runs it. `python -m bench.codec` prints the table."""
+"""What a packet, a step, a timer and a record cost in C: codecs, machines, timer queue, rings. Compiles
+bench/c/codec_bench.c as the package is compiled, and runs it. `python -m bench.codec` prints the table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ SOURCES = [
     "fh_digest.c",
     "fh_inet.c",
     "fh_neigh_codec.c",
+    "fh_timer.c",
     "fh_vrrp_codec.c",
+    "fh_vrrp_fsm.c",
     "fh_vrrp_receive.c",
 ]
 # Authentication is bought by the peers' digests; the limit is for the codecs themselves.

@@ -6,7 +6,10 @@
 
 #include "fh_bfd_fsm.h"
 #include "fh_neigh_codec.h"
+#include "fh_ring.h"
+#include "fh_timer.h"
 #include "fh_vrrp_codec.h"
+#include "fh_vrrp_fsm.h"
 
 enum { ROUNDS = 15, LOOPS = 20000 };
 
@@ -179,7 +182,76 @@ static void neighbours(void) {
     MUST(seen.kind == FH_NEIGH_NA);
 }
 
+/* A backup that hears its master, and a master whose advert is due. */
+static void machine(void) {
+    const fh_vrrp_params p = {
+        .adver_int = FH_NS_PER_SEC, .version = 3, .base_priority = 100, .down_adverts = 3, .preempt = true};
+    fh_vrrp_heard heard = {
+        .interval = FH_NS_PER_SEC, .src = {{192, 0, 2, 9}}, .src_order = 1, .priority = 200};
+    fh_vrrp v = {0};
+    fh_vrrp_input in = {.now = FH_NS_PER_SEC, .event = FH_VRRP_EV_STARTUP};
+
+    fh_vrrp_init(&p, &v);
+    fh_vrrp_step(&p, &v, &in);
+    in.event = FH_VRRP_EV_ADVERT;
+    in.advert = &heard;
+    BENCH("vrrp_step_backup_heard", {
+        in.rx_time = in.now += 1000;
+        sink += fh_vrrp_step(&p, &v, &in).bits;
+    });
+    MUST(v.state == FH_VRRP_BACKUP && v.master_priority == 200);
+    in.event = FH_VRRP_EV_TIMER;
+    in.now = v.timer;
+    fh_vrrp_step(&p, &v, &in);
+    MUST(v.state == FH_VRRP_MASTER);
+    BENCH("vrrp_step_master_advert", {
+        in.now = v.timer;
+        sink += fh_vrrp_step(&p, &v, &in).bits;
+    });
+    MUST(v.state == FH_VRRP_MASTER);
+}
+
+/* The earliest of 4,000 timers is taken and set again, an interval later. */
+static void timers(void) {
+    enum { COUNT = 4000 };
+    static fh_timer_slot slots[COUNT];
+    static fh_timer timer[COUNT];
+    fh_timers q;
+    fh_ns was = 0;
+    fh_timer *t = NULL;
+
+    fh_timers_init(&q, slots, COUNT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        fh_timer_init(&timer[i], 0, 0);
+        MUST(fh_timer_set(&q, &timer[i], 1 + i * 7919 % COUNT));
+    }
+    BENCH("timers_pop_and_set_4000", {
+        t = fh_timers_pop(&q, FH_NEVER - 1, &was);
+        fh_timer_set(&q, t, was + COUNT);
+    });
+    MUST(q.count == COUNT && t != NULL);
+}
+
+static void ring(void) {
+    static uint8_t memory[1024 * 96];
+    uint8_t record[96] = {0};
+    bool got = false;
+    fh_ring r;
+
+    fh_ring_init(&r, memory, 1024, sizeof(record));
+    BENCH("ring_put_and_get", {
+        record[0] = (uint8_t)i;
+        fh_ring_put(&r, record);
+        got = fh_ring_get(&r, record);
+        sink += record[0];
+    });
+    MUST(got);
+}
+
 int main(void) {
+    machine();
+    timers();
+    ring();
     vrrp(2, "vrrp2_encode", "vrrp2_packet_build", "vrrp2_patch_priority", "vrrp2_receive");
     vrrp(3, "vrrp3_encode", "vrrp3_packet_build", "vrrp3_patch_priority", "vrrp3_receive");
     signed_vrrp();

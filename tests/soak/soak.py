@@ -285,6 +285,7 @@ def main(seconds: float, folder: Path, seed: int) -> int:
     if seconds <= 0 or os.geteuid() != 0:
         print("soak: left out" + (", it makes network namespaces: run it as root" if seconds > 0 else ""))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, too
     bed = Bed(seed)
     runs: dict[str, list[Sample]] = {node.name: [] for node in bed.nodes}
     began = time.monotonic()

@@ -150,7 +150,7 @@ cdef class VirtualNode:
     cdef public list done
     cdef public list told
 
-    def __cinit__(self, uint32_t size=16, **_):
+    def __cinit__(self, uint32_t size=16, *_rest, **_named):
         memset(&self.node, 0, sizeof(self.node))
         self.size = size
         self.clock = 1_000_000_000

@@ -155,7 +155,7 @@ cdef class VirtualRouter(VirtualNode):
         cdef uint32_t i
         for i in range(self.bfd.slots):
             free(self.bfd.sessions[i])
-        for i in range(self.size):
+        for i in range(self.size if self.join.by_inst != NULL else 0):
             free(self.join.by_inst[i])
         for address in (self.bfd_confs or {}).values():
             free(<void *><intptr_t>address)

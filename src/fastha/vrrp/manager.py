@@ -89,6 +89,7 @@ class Manager:
         self.planner = planner
         self.devices = DeviceManager(table, sysctls)
         self.instances: dict[Identity, Running] = {}
+        self._by_name: dict[str, Running] = {}
         self.config = Config()
         self.filter: Filter | None = None
         self._netlink = netlink
@@ -123,7 +124,7 @@ class Manager:
 
     def by_name(self, name: str) -> Running | None:
         """The instance of that name."""
-        return next((r for r in self.instances.values() if r.name == name), None)
+        return self._by_name.get(name)
 
     # ---------------------------------------------------------------- start and reload
 
@@ -153,6 +154,7 @@ class Manager:
                 if running.conf.rules != conf.rules:
                     running.rules = None
                 running.conf = conf
+        self._by_name = {running.name: running for running in self.instances.values()}
         for slot in gone_groups:
             self._members.pop(slot, None)
             self.engine.group(slot, ())
@@ -495,6 +497,8 @@ class Manager:
 
     def _leave(self, key: Identity, *, deleted: bool) -> None:
         running = self.instances.pop(key)
+        if self._by_name.get(running.name) is running:
+            del self._by_name[running.name]
         running.stopping = True
         running.deleted = deleted
         self._leaving[running.slot] = running
