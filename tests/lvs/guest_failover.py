@@ -6,15 +6,18 @@ import ipaddress
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
-from bed import SECOND, VIP, Bed, director, ip, sh, until
+from bed import SECOND, VIP, Bed, director, ip, listing, sh, until
 from fastha.config.model_lvs import (
     Forwarding,
     LvsConfig,
     RealServer,
+    Share,
     SyncDaemonConfig,
     TcpCheck,
     VirtualServer,
@@ -104,3 +107,45 @@ def test_connections_survive_the_failover(bed: Bed) -> None:
             assert sock.recv(100) == name + b" still there"
         counted = sh("ipvsadm -Lnc", netns="lv-e")
         assert counted.count("ESTABLISHED") >= 3
+
+
+def test_a_drain_is_both_directors_and_ends_when_the_busy_one_is_done(bed: Bed) -> None:
+    """The backup has no connections of its own, and keeps the server all the same while the master drains it:
+    it may have to carry those connections on."""
+
+    def shared(own: str, other: str) -> LvsConfig:
+        share = Share(address=own, port=3786, secret=b"a shared secret", peers=((other, 3786),))
+        return msgspec.structs.replace(config(), sync_daemon=None, share=share)
+
+    with (
+        director(shared("10.0.0.1", "10.0.0.3"), "lv-d") as first,
+        director(shared("10.0.0.3", "10.0.0.1"), "lv-e") as second,
+    ):
+        until(
+            lambda: all(d.here for it in (first, second) for d in it.manager.snapshot().directors),
+            30,
+            "they hear each other",
+        )
+        with visiting("lv-c"):
+            socks = [socket.create_connection((VIP, 7), timeout=10) for _ in range(3)]
+        for sock in socks:
+            sock.sendall(b"hello")
+            assert sock.recv(100)
+        first.do(first.manager.drain("10.0.0.12", deadline_s=600))
+        for netns in ("lv-d", "lv-e"):
+            until(
+                lambda netns=netns: "-r 10.0.0.12:7 -g -w 0" in str(listing(netns)),
+                20,
+                f"weight 0 at {netns}",
+            )
+        time.sleep(5)  # some looks at who is connected
+        assert "-r 10.0.0.12:7 -g -w 0" in str(listing("lv-e"))
+        # The kernel's TIME_WAIT is long: the deadline is moved up, at the other director.
+        second.do(second.manager.drain("10.0.0.12", deadline_s=1))
+        for netns in ("lv-e", "lv-d"):
+            until(lambda netns=netns: "10.0.0.12" not in str(listing(netns)), 30, f"removed at {netns}")
+        first.do(first.manager.undrain("10.0.0.12"))
+        for netns in ("lv-d", "lv-e"):
+            until(lambda netns=netns: "-r 10.0.0.12:7 -g -w 1" in str(listing(netns)), 30, f"back at {netns}")
+        for sock in socks:
+            sock.close()

@@ -16,8 +16,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.command(name="servers")
 @socket_option
 @json_option
-def servers(control_socket: Path, as_json: bool) -> None:
-    """Virtual and real servers: state, why, weight, connections."""
+@click.option("-v", "--verbose", is_flag=True, help="Each check: results, latencies, failures.")
+def servers(control_socket: Path, as_json: bool, verbose: bool) -> None:
+    """Virtual and real servers: state, why, weight, connections, transitions."""
     data = answer(control_socket, "servers", timeout=5.0)
     if as_json:
         print_json(data)
@@ -28,6 +29,17 @@ def servers(control_socket: Path, as_json: bool) -> None:
         click.echo(virtual_line(virtual))
         for real in virtual["servers"]:
             click.echo(real_line(real))
+            if verbose:
+                for check in real["checkers"]:
+                    click.echo(check_lines(check))
+    for director in data["directors"]:
+        heard = "never heard" if director["heard_ago"] is None else f"heard {director['heard_ago']:.1f} s ago"
+        click.echo(
+            f"director {director['address']}  {'is there' if director['here'] else 'is away'}, {heard}"
+        )
+    refused = {why: count for why, count in data["director_packets_refused"].items() if count}
+    if refused:
+        click.echo("packets not believed: " + ", ".join(f"{why} {count}" for why, count in refused.items()))
 
 
 def virtual_line(virtual: dict[str, Any]) -> str:
@@ -52,7 +64,27 @@ def real_line(real: dict[str, Any]) -> str:
     text = f"  {real['name']:36} {real['state']:10} weight {real['weight']}"
     counters = real.get("counters") or {}
     text += f"  active {counters.get('active', 0)} inactive {counters.get('inactive', 0)}"
+    text += f"  changed {real['transitions']} times" if real.get("transitions") else ""
+    text += f"  set at {real['wished_at']}" if real.get("wished_at") else ""
+    left = real.get("drain_deadline_in")
+    text += f"  removed in {left:.0f} s at the latest" if left is not None else ""
     return text + (f"  {real['why']}" if real.get("why") else "")
+
+
+def check_lines(check: dict[str, Any]) -> str:
+    """A check of a real server: how it is, how it was, how long it takes."""
+    if not check["has_run"]:
+        return f"    {check['kind']:12} has not run yet"
+    state = "suspended" if check["suspended"] else "up" if check["up"] else "DOWN"
+    age = f", {check['age']:.1f} s ago" if check["age"] is not None else ""
+    text = f"    {check['kind']:12} {state}{age}, {check['failures']} of {check['runs']} failed"
+    if check["latency_ms"]:
+        text += ", ms: " + " ".join(f"{which} {value:.2f}" for which, value in check["latency_ms"].items())
+    if check["shared_by"] > 1:
+        text += f", shared by {check['shared_by']}"
+    if check["last_results"]:
+        text += "\n      last: " + " ".join("ok" if one["ok"] else "FAIL" for one in check["last_results"])
+    return text + (f"\n      {check['reason']}" if check["reason"] else "")
 
 
 @click.group(name="server")

@@ -18,6 +18,7 @@ from .model_lvs import (
     Forwarding,
     LvsConfig,
     RealServer,
+    Share,
     SorryServer,
     VirtualServer,
 )
@@ -76,7 +77,48 @@ class LvsBuilder(AroundServers):
             netlink_rcv_bufs=g.get("lvs_netlink_cmd_rcv_bufs", 0),
             netlink_rcv_bufs_force=g.get("lvs_netlink_cmd_rcv_bufs_force", False),
             repair_interval_ns=g.get("fastha_lvs_repair_interval", 30 * SECOND_NS),
+            share=self._share(),
         )
+
+    def _share(self) -> Share | None:
+        """With whom drains and weights are shared; what cannot be is told and left out."""
+        g, reader = self.globals, self.reader
+        peers: list[tuple[str, int]] = []
+        for words in g.all("fastha_lvs_peer"):
+            found = self._endpoint(words[0], "fastha_lvs_peer")
+            if found is not None and found not in peers:
+                peers.append(found)
+        own = next(iter(g.all("fastha_lvs_share")), None)
+        if own is None:
+            if peers:
+                where = g.where("fastha_lvs_peer")
+                assert where is not None
+                text = "fastha_lvs_peer without fastha_lvs_share, which has the secret; it is ignored"
+                reader.warn(where, "FH0110", text, "fastha_lvs_share ADDRESS:PORT SECRET")
+            return None
+        place = self._endpoint(own[0], "fastha_lvs_share")
+        secret = reader.secret(own[1]) if len(own) > 1 else b""
+        if place is None or secret is None:
+            return None
+        if len(secret) < 8:
+            text = "fastha_lvs_share needs a secret of 8 octets or more; nothing is shared"
+            reader.warn(own[0], "FH0110", text, "fastha_lvs_share ADDRESS:PORT file:PATH")
+            return None
+        others = tuple(peer for peer in peers if peer != place)
+        return Share(address=place[0], port=place[1], secret=secret, peers=others)
+
+    def _endpoint(self, word: Word, name: str) -> tuple[str, int] | None:
+        """ADDRESS:PORT, [ADDRESS]:PORT for IPv6."""
+        host, _, port = word.text.rpartition(":")
+        try:
+            address = ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            address = None
+        if address is None or not port.isdigit() or not 0 < int(port) < 65536:
+            text = f"{name}: {word.text!r} is no ADDRESS:PORT; it is ignored"
+            self.reader.warn(word, "FH0110", text, "192.0.2.1:3786, [2001:db8::1]:3786")
+            return None
+        return str(address), int(port)
 
     # ---------------------------------------------------------------- virtual servers
 

@@ -77,7 +77,7 @@ def printable(text: str) -> str:
 
 
 _SECRET = re.compile(
-    r"(?<!\S)(auth_pass|password|key|fastha_tls_password|fastha_smtp_login|fastha_webhook)\s+[^}]*"
+    r"(?<!\S)(auth_pass|password|key|fastha_tls_password|fastha_smtp_login|fastha_webhook|fastha_lvs_share)\s+[^}]*"
 )
 
 

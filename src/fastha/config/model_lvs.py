@@ -337,6 +337,18 @@ class SyncDaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     group: IPAddress | None = None
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """fastha_lvs_share and fastha_lvs_peer: with whom drains and weights are shared (an extension)."""
+
+    address: str
+    port: int
+    secret: bytes
+    peers: tuple[tuple[str, int], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Share({self.address}, {self.port}, {self.peers})"
+
+
 class LvsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about load balancing in a configuration."""
 
@@ -354,3 +366,4 @@ class LvsConfig(msgspec.Struct, frozen=True, kw_only=True):
     netlink_rcv_bufs_force: bool = False
     repair_interval_ns: int = 30 * SECOND_NS
     """How often the kernel's table is compared with what it should be; 0 never (extension)."""
+    share: Share | None = None

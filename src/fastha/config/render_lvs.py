@@ -106,6 +106,10 @@ _REAL = (
 )
 
 
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def lvs_globals(out: Writer, c: LvsConfig) -> None:
     """The lines of global_defs that are about load balancing."""
     timeouts = [
@@ -129,6 +133,11 @@ def lvs_globals(out: Writer, c: LvsConfig) -> None:
         out.line("lvs_netlink_cmd_rcv_bufs", str(c.netlink_rcv_bufs))
     if c.netlink_rcv_bufs_force:
         out.line("lvs_netlink_cmd_rcv_bufs_force", "on")
+    if c.share is not None:
+        secret = out.secret(f"hex:{c.share.secret.hex()}")
+        out.line("fastha_lvs_share", _endpoint(c.share.address, c.share.port), secret)
+        for address, port in c.share.peers:
+            out.line("fastha_lvs_peer", _endpoint(address, port))
     d = c.sync_daemon
     if d is None:
         return

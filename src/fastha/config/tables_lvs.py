@@ -100,6 +100,17 @@ extend(
         "30",
         extension=True,
     ),
+    words(
+        "fastha_lvs_share",
+        "own ADDRESS:PORT, and a secret (file:PATH or text): directors share drains and weights",
+        extension=True,
+    ),
+    words(
+        "fastha_lvs_peer",
+        "ADDRESS:PORT of another director of the same servers, as its fastha_lvs_share has it",
+        multiple=True,
+        extension=True,
+    ),
 )
 table(
     "SSL",

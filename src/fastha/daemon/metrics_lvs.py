@@ -105,6 +105,20 @@ def _of_all(snapshot: LvsSnapshot) -> Iterable[Metric]:
     yield one("ipvs_repaired_total", "Entries put back that somebody changed.", snapshot.ipvs_repaired)
     yield one("checks_started_total", "Checks begun.", snapshot.checks_started)
     yield one("checks_under_way", "Checks that run now.", snapshot.checks_under_way, "gauge")
+    yield Metric(
+        name="lvs_director_up",
+        help="1 while another director that shares drains and weights is heard.",
+        kind="gauge",
+        samples=tuple(Sample((("director", d.address),), d.here) for d in snapshot.directors),
+    )
+    yield Metric(
+        name="lvs_director_refused_total",
+        help="Packets that claim to be another director's and were not believed.",
+        kind="counter",
+        samples=tuple(
+            Sample((("reason", why),), count) for why, count in snapshot.director_packets_refused.items()
+        ),
+    )
     lag = snapshot.worst_lag_ms / 1e3
     yield one("check_lag_max_seconds", "The latest that a check began since the start.", lag, "gauge")
 

@@ -37,10 +37,12 @@ from fastha.lvs.monitor import Monitor
 from fastha.lvs.reconcile import Reconciler
 from fastha.lvs.scheduler import LAG_BOUNDS_MS, Scheduler
 from fastha.lvs.service import NEVER, Drain, RealState, Slot, VirtualState
+from fastha.lvs.shared import Wish
 from fastha.lvs.snapshot import LvsSnapshot, virtual_snapshot
 from fastha.lvs.state import Table
 from fastha.lvs.store import Store, Stored, believe, checker_key, gather, grant, own_weight, unpack_key
 from fastha.lvs.syncd import SyncFollower
+from fastha.lvs.together import Together
 from fastha.scripts.runner import Program, Runner
 
 MonitorKey = tuple[Checker, bool, int, object]
@@ -90,6 +92,7 @@ class LvsManager:
         self._repairs: asyncio.Task[None] | None = None
         self._client: Ipvs | None = None
         self._running = False
+        self._together = Together(self._wished, self._tell)
 
     # -- life --
 
@@ -123,6 +126,7 @@ class LvsManager:
         await self._write_table(first=True)
         self._attach_monitors(now)
         self._repairs = self._loop.create_task(self._repair_for_ever())
+        await self._together.configure(config.share, self.virtual, self._stored.wishes)
         self._need_tick()
 
     async def reload(self, config: LvsConfig) -> int:
@@ -146,6 +150,7 @@ class LvsManager:
         sent = await self._write_table(first=False)
         self._attach_monitors(now)
         self._suspend_monitors()
+        await self._together.configure(config.share, self.virtual, self._stored.wishes)
         self._need_tick()
         self._need_save()
         return sent
@@ -155,6 +160,7 @@ class LvsManager:
         if not self._running:
             return
         self._running = False
+        self._together.close()
         if self._repairs is not None:
             self._repairs.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -279,7 +285,11 @@ class LvsManager:
         lags = self._scheduler.lags
         return LvsSnapshot(
             problem=self.problem,
-            virtual_servers=tuple(virtual_snapshot(v, by_server, self._reconciler) for v in self.virtual),
+            virtual_servers=tuple(
+                virtual_snapshot(v, by_server, self._reconciler, self._together.origin) for v in self.virtual
+            ),
+            directors=self._together.directors(),
+            director_packets_refused=self._together.refused(),
             checks_started=self._scheduler.started,
             checks_under_way=self._scheduler.under_way,
             lag_ms=tuple(zip((*map(float, LAG_BOUNDS_MS), float("inf")), lags, strict=True)),
@@ -531,6 +541,8 @@ class LvsManager:
                 "warning", f"drain of {server.name}: the deadline has come with {left} connections left"
             )
             return True
+        if self._together.busy(server):
+            return False
         if left == 0:
             self._say("info", f"drain of {server.name}: the last connection has ended")
             return True
@@ -559,7 +571,30 @@ class LvsManager:
             virtual = server.virtual
             self._tell_all(virtual.set_server(server, now, **change))  # type: ignore[arg-type]
             self._touch(virtual)
+        self._together.made(servers)
         return [f"{server.name} of {server.virtual.name}" for server in servers]
+
+    def _wished(self, server: RealState, wish: Wish) -> None:
+        """The operator of another director wished this."""
+        drain = None if server.conf.drain else Drain.DRAINING if wish.drain else Drain.NO
+        if drain is Drain.DRAINING and server.drain is Drain.DRAINED:
+            drain = None
+        what = "drain" if wish.drain else "no drain"
+        if wish.weight is not None:
+            what += f", weight {wish.weight}"
+        self._say(
+            "info", f"{server.name} of {server.virtual.name}: {what}, as wished at director {wish.origin}"
+        )
+        events = server.virtual.set_server(
+            server,
+            time.monotonic_ns(),
+            drain=drain,
+            deadline_ns=self._together.deadline_ns(wish),
+            weight=wish.weight,
+            unset_weight=wish.weight is None,
+        )
+        self._tell_all(events)
+        self._touch(server.virtual)
 
     def _tell(self, level: str, text: str) -> None:
         self._say(level, text)
@@ -593,6 +628,7 @@ class LvsManager:
         if self._store.path is None:
             return
         self._stored = gather(self._reconciler.known, self._monitors.values(), self.virtual)
+        self._together.keep(self._stored.wishes)
         try:
             await asyncio.get_running_loop().run_in_executor(None, self._store.save, self._stored)
         except OSError as error:

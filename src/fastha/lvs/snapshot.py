@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
 from fastha._core.ipvs import Destination, Stats
+from fastha.lvs.directors import DirectorSnapshot
 from fastha.lvs.monitor import Monitor, Outcome
 from fastha.lvs.reconcile import Reconciler
 from fastha.lvs.service import Drain, RealState, VirtualState
@@ -64,6 +66,8 @@ class ServerSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     configured_weight: int
     effective_weight: int
     set_weight: int | None = None
+    wished_at: str = ""
+    """The director at which a drain or weight was set, when they share them."""
     pool: int = 0
     inhibit: bool = False
     in_ipvs: bool = False
@@ -110,6 +114,8 @@ class LvsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     ipvs_messages: int = 0
     ipvs_refused: int = 0
     ipvs_repaired: int = 0
+    directors: tuple[DirectorSnapshot, ...] = ()
+    director_packets_refused: dict[str, int] = {}
 
 
 def _counters(rows: list[tuple[Stats, int, int, int]]) -> CounterSnapshot:
@@ -160,9 +166,14 @@ def checker_snapshot(monitor: Monitor, now: int) -> CheckerSnapshot:
 
 
 def server_snapshot(
-    virtual: VirtualState, server: RealState, monitors: list[Monitor], reconciler: Reconciler, now: int
+    virtual: VirtualState,
+    server: RealState,
+    monitors: list[Monitor],
+    reconciler: Reconciler,
+    origin: str,
+    now: int,
 ) -> ServerSnapshot:
-    """One real server as an operator sees it."""
+    """One real server as an operator sees it; `origin`: see `wished_at`."""
     entries: list[Destination] = []
     for service in virtual.services:
         known = reconciler.known.get(service.key)
@@ -182,6 +193,7 @@ def server_snapshot(
         configured_weight=server.conf.weight,
         effective_weight=server.weight(now),
         set_weight=server.set_weight,
+        wished_at=origin,
         pool=server.conf.pool,
         inhibit=server.conf.inhibit_on_failure,
         in_ipvs=bool(entries),
@@ -197,9 +209,12 @@ def server_snapshot(
 
 
 def virtual_snapshot(
-    virtual: VirtualState, monitors: dict[int, list[Monitor]], reconciler: Reconciler
+    virtual: VirtualState,
+    monitors: dict[int, list[Monitor]],
+    reconciler: Reconciler,
+    origin: Callable[[RealState], str],
 ) -> VirtualSnapshot:
-    """One virtual server; `monitors` are those of each real server, by its id()."""
+    """One virtual server; `monitors`: those of each real server, by its id(); `origin`: see `wished_at`."""
     now = time.monotonic_ns()
     sorry = virtual.conf.sorry_server
     known = [reconciler.known[s.key] for s in virtual.services if s.key in reconciler.known]
@@ -220,7 +235,7 @@ def virtual_snapshot(
         snmp_name=virtual.conf.snmp_name,
         services=tuple(str(service) for service in virtual.services),
         servers=tuple(
-            server_snapshot(virtual, server, monitors.get(id(server), []), reconciler, now)
+            server_snapshot(virtual, server, monitors.get(id(server), []), reconciler, origin(server), now)
             for server in virtual.servers
         ),
         counters=_counters([(entry.service.stats, 0, 0, 0) for entry in known]),

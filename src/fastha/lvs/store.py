@@ -40,11 +40,13 @@ class Verdict(msgspec.Struct, frozen=True):
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator set for a real server. `deadline_wall` is when a drain ends, seconds since the
-    epoch."""
+    epoch; `stamp` and `origin` are those of `shared`."""
 
     drain: str = "no"
     deadline_wall: float | None = None
     weight: int | None = None
+    stamp: int = 0
+    origin: str = ""
 
 
 class Stored(msgspec.Struct, kw_only=True):
