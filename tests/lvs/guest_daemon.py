@@ -4,6 +4,7 @@ same FIFO lines in the same order, and the same tables."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -71,7 +72,8 @@ def story(command: list[str]) -> tuple[list[str], list[list[str]]]:
         tables.append(listing())
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(20)
-        time.sleep(0.5)
+        with contextlib.suppress(AssertionError):  # what is left then is what is compared
+            until(lambda: not listing(), 3)
         tables.append(listing())
         if FIFO.exists():
             os.write(reader.fd, b"END\n")
