@@ -214,9 +214,9 @@ class Bed:
                     sh("sysctl -qw net.ipv4.conf.tunl0.rp_filter=0", netns=name)
                 sh(f"ip -n {name} addr add {VIP}/32 dev {device}")
 
-    def ask(self, count: int, port: int = 80) -> Counter[str]:
+    def ask(self, count: int, port: int = 80, address: str = VIP) -> Counter[str]:
         """Requests of the client to the virtual address: who answered how often."""
-        out = sh(f"{sys.executable} -c '{ASKER}' {VIP} {port} {count}", netns="lv-c")
+        out = sh(f"{sys.executable} -c '{ASKER}' {address} {port} {count}", netns="lv-c")
         return Counter(out.split("\n")[:-1])
 
     def close(self) -> None:
