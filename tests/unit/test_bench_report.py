@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.__main__ import pretty
+from bench.__main__ import merged, pretty
 from bench.daemons import DAEMONS, Vrrp, bare_text, frr_text, keepalived_text
 from bench.model import kept, statistic, thinned
 from bench.plot import strips
@@ -34,7 +34,7 @@ def _data(mine: float, theirs: float) -> dict[str, Any]:
             "processor": "p", "cores": 1, "kernel": "k", "preemption": "n", "python": "3",
             "versions": {"keepalived": "2"},
         },
-        "when": "now",
+        "when": "2026-11-23 12:34 +0000",
         "size": "full",
         "control_fifo_us": {"p50": 1.0, "p99": 2.0, "max": None},
         "cases": [{"name": "kill 100 ms", "daemons": {"fastha": part(mine), "keepalived": part(theirs)}}],
@@ -71,7 +71,7 @@ def test_goals_are_judged_by_the_numbers(tmp_path: Path, mine: float, verdict: s
     text = (tmp_path / "report.md").read_text()
     assert f"- advert excess at most 0.3 of keepalived's, kill 100 ms: {verdict}\n" in text
     assert f"| kill 100 ms | fastha | 3 | {mine:.3f} / {mine:.3f} / {mine:.3f} |" in text
-    assert f"| {mine / 0.5:.3f} | 42 |\n" in text
+    assert f"| {mine / 0.5:.3f} | 42 | 11-23 12:34, full |\n" in text
     assert "(report/failover-advert_excess_ms.svg)" in text
     assert (tmp_path / "report" / "failover-advert_excess_ms.svg").exists()
 
@@ -169,3 +169,14 @@ def test_scenarios_have_what_a_scenario_has() -> None:
         for goal in scenario.GOALS:
             assert goal.metric in keys
             assert set(goal.cases) <= full
+
+
+def test_single_cases_take_the_place_of_what_they_replace() -> None:
+    old, new = _data(0.2, 0.5), _data(0.1, 0.5)
+    del new["cases"][0]["daemons"]["keepalived"]
+    old["cases"].append({"name": "kill 10 ms", "daemons": {}})
+    both = merged(old, new)
+    assert [case["name"] for case in both["cases"]] == ["kill 100 ms", "kill 10 ms"]
+    daemons = both["cases"][0]["daemons"]
+    assert daemons["fastha"] == new["cases"][0]["daemons"]["fastha"]
+    assert daemons["keepalived"] == old["cases"][0]["daemons"]["keepalived"]
