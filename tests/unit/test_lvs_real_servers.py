@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,10 +32,17 @@ DNSMASQ = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin")
 POSTGRES = next((str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(type=kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def free_port() -> int:
+    """Free for TCP and UDP: dnsmasq wants both."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            port = int(tcp.getsockname()[1])
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def check(kind: type[NetworkChecker], port: int, **more: Any) -> Result:
@@ -58,12 +66,17 @@ def check(kind: type[NetworkChecker], port: int, **more: Any) -> Result:
 
 @contextmanager
 def running(*command: str, **how: Any) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **how)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, **how)
+        try:
+            yield process
+        except AssertionError:
+            said.seek(0)
+            print(said.read()[-2000:].decode(errors="replace"), f"exit {process.poll()}")
+            raise
+        finally:
+            process.kill()
+            process.wait()
 
 
 def until_ok(ask: Callable[[], Result]) -> None:
@@ -114,7 +127,7 @@ def test_smtp() -> None:
 @pytest.mark.skipif(DNSMASQ is None, reason="dnsmasq is not installed (tools/debian-setup test)")
 def test_dns() -> None:
     assert DNSMASQ is not None
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     command = (
         DNSMASQ, "--keep-in-foreground", "--no-resolv", "--no-hosts", "--no-daemon", f"--port={port}",
         "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--pid-file=",

@@ -144,12 +144,14 @@ class Daemon:
     def pause(self) -> None:
         """Freeze every process of the daemon (SIGSTOP)."""
         for pid in self.pids():
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):  # a script that has just ended
+                os.kill(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo :meth:`pause`."""
         for pid in self.pids():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> int:
         """End it with no chance to say anything (SIGKILL to all); when, in wall-clock nanoseconds."""
