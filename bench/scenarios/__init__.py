@@ -7,6 +7,7 @@ NAMES = (
     "jitter",
     "start",
     "flood",
+    "checks",
     "bfd_detect",
     "bfd_false",
     "bfd_cost",

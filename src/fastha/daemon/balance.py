@@ -7,6 +7,7 @@ Loaded only when the configuration has virtual servers.
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -56,6 +57,11 @@ class Balance:
     async def configure(self, config: Config) -> None:
         """Starts, or goes over to another configuration as a difference."""
         self._config = config
+        trouble = allow_descriptors(
+            sum(len(real.checkers) for virtual in config.lvs.virtual_servers for real in virtual.real_servers)
+        )
+        if trouble:
+            self._say(trouble)
         if self.manager is None:
             namespace = config.globals_.net_namespace_ipvs
 
@@ -164,6 +170,23 @@ class Balance:
         assert self.manager is not None
         await self.manager.refresh()
         return msgspec.to_builtins(self.manager.snapshot())
+
+
+def allow_descriptors(checks: int) -> str:
+    """Makes room for so many checks that wait for an answer at once, as when a network is gone; what is in
+    the way, in words. Programs are given the former limit back (see `Runner`)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = checks + 1024
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return ""
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == wanted:
+        return ""
+    return (
+        f"{checks} checks can need {wanted} open files, and {allowed} are allowed: raise LimitNOFILE= of the "
+        "unit, or ulimit -n"
+    )
 
 
 def _server_event(event: RealServerChange | QuorumChange) -> ServerEvent:
