@@ -75,6 +75,10 @@ def pretty(data: dict[str, Any]) -> str:
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """What was measured anew in place of what it replaces; the rest as it was, in the old order."""
+    for case in old["cases"]:
+        for row in case["daemons"].values():  # which may not say itself when it was measured
+            row.setdefault("when", old["when"])
+            row.setdefault("size", old["size"])
     cases = {case["name"]: case for case in old["cases"]}
     for case in new["cases"]:
         daemons = {**cases[case["name"]]["daemons"], **case["daemons"]} if case["name"] in cases else None

@@ -174,9 +174,11 @@ def test_scenarios_have_what_a_scenario_has() -> None:
 def test_single_cases_take_the_place_of_what_they_replace() -> None:
     old, new = _data(0.2, 0.5), _data(0.1, 0.5)
     del new["cases"][0]["daemons"]["keepalived"]
+    new["when"] = "2026-11-24 00:00 +0000"
     old["cases"].append({"name": "kill 10 ms", "daemons": {}})
     both = merged(old, new)
     assert [case["name"] for case in both["cases"]] == ["kill 100 ms", "kill 10 ms"]
     daemons = both["cases"][0]["daemons"]
     assert daemons["fastha"] == new["cases"][0]["daemons"]["fastha"]
     assert daemons["keepalived"] == old["cases"][0]["daemons"]["keepalived"]
+    assert daemons["keepalived"]["when"] == "2026-11-23 12:34 +0000"
