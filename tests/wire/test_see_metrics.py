@@ -64,7 +64,12 @@ def everything(place: Path) -> str:
                 block("real_server 198.51.100.1 80", ["weight 1", block("TCP_CHECK", ["connect_timeout 1"])]),
             ],
         ),
-        globals_=[f"vrrp_notify_fifo {place}/fifo", "fastha_metrics 127.0.0.1:9106"],
+        globals_=[
+            f"vrrp_notify_fifo {place}/fifo",
+            "fastha_metrics 127.0.0.1:9106",
+            "fastha_lvs_share 198.51.100.1:3786 'the shared secret'",
+            "fastha_lvs_peer 198.51.100.9:3786",
+        ],
     )  # fmt: skip
 
 
