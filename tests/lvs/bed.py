@@ -13,12 +13,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastha.config.model_lvs import LvsConfig
+from fastha.config.model_lvs import Forwarding, HttpCheck, HttpUrl, LvsConfig, RealServer, VirtualServer
 from fastha.lvs.events import LvsEvent
 from fastha.lvs.manager import LvsManager
 from fastha.net.namespace import path_of, set_namespace
@@ -114,6 +114,43 @@ class Director(threading.Thread):
         return any(word in str(event) for event in list(self.events))
 
 
+def balanced(
+    method: Any,
+    servers: Iterable[str],
+    vip: str = VIP,
+    *,
+    every: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> LvsConfig:
+    """One virtual server on port 80, round robin over page servers that are asked by HTTP twice a second.
+
+    `every`: more of each real server; `more`: of the virtual server."""
+    addresses = [ip(server) for server in servers]
+    real = tuple(
+        RealServer(
+            address=address,
+            port=80,
+            forwarding=Forwarding(method=method),
+            checkers=(
+                HttpCheck(
+                    connect_ip=address,
+                    connect_port=80,
+                    urls=(HttpUrl(path="/", regex="lv-r"),),
+                    delay_loop_ns=SECOND // 2,
+                    delay_before_retry_ns=SECOND // 5,
+                    connect_timeout_ns=5 * SECOND,
+                    warmup_ns=0,
+                ),
+            ),
+            **(every or {}),
+        )
+        for address in addresses
+    )
+    return LvsConfig(
+        virtual_servers=(VirtualServer(address=ip(vip), port=80, scheduler="rr", real_servers=real, **more),)
+    )
+
+
 @contextmanager
 def director(config: LvsConfig, netns: str = "", **more: Any) -> Iterator[Director]:
     """A running director."""
@@ -126,7 +163,7 @@ def director(config: LvsConfig, netns: str = "", **more: Any) -> Iterator[Direct
 
 
 PAGE_SERVER = """
-import http.server, sys
+import http.server, socket, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = sys.argv[2].encode()
@@ -134,9 +171,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *_): pass
 class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6  # both families
     request_queue_size = 128
     def handle_error(self, *_): pass
-Server(("0.0.0.0", int(sys.argv[1])), Handler).serve_forever()
+Server(("::", int(sys.argv[1])), Handler).serve_forever()
 """
 
 ASKER = """

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bed import SECOND, VIP, Bed, director, ip, listing, sh, until
-from fastha.config.model_lvs import Forwarding, HttpCheck, HttpUrl, LvsConfig, RealServer, VirtualServer
+from bed import SECOND, VIP, Bed, balanced, director, listing, sh, until
+from fastha.config.model_lvs import LvsConfig
 from fastha.net.namespace import visiting
 
 
@@ -29,36 +29,8 @@ def bed() -> Iterator[Bed]:
         made.close()
 
 
-def config(method: Any, **more: Any) -> LvsConfig:
-    return LvsConfig(
-        virtual_servers=(
-            VirtualServer(
-                address=ip(VIP),
-                port=80,
-                scheduler="rr",
-                real_servers=tuple(
-                    RealServer(
-                        address=address,
-                        port=80,
-                        forwarding=Forwarding(method=method),
-                        checkers=(
-                            HttpCheck(
-                                connect_ip=address,
-                                connect_port=80,
-                                urls=(HttpUrl(path="/", regex="lv-r"),),
-                                delay_loop_ns=SECOND // 2,
-                                delay_before_retry_ns=SECOND // 5,
-                                connect_timeout_ns=2 * SECOND,
-                                warmup_ns=0,
-                            ),
-                        ),
-                        **more,
-                    )
-                    for address in (ip("10.0.0.11"), ip("10.0.0.12"), ip("10.0.0.13"))
-                ),
-            ),
-        )
-    )
+def config(method: Any, **every: Any) -> LvsConfig:
+    return balanced(method, ("10.0.0.11", "10.0.0.12", "10.0.0.13"), every=every)
 
 
 @pytest.mark.parametrize("method", ["NAT", "DR", "TUN"])

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bed import DATA, director, listing, sh, until
-from fastha.config.load import load
+from fastha.config.loading import load
 from fastha.config.model import Command
 from fastha.daemon.hooks import script_resolver
 from fastha.scripts.runner import Program

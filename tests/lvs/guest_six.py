@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from bed import PAGE_SERVER, SECOND, Bed, director, listing, sh, until
-from fastha.config.model_lvs import Forwarding, HttpCheck, HttpUrl, LvsConfig, RealServer, VirtualServer
+from bed import Bed, balanced, director, listing, sh, until
+from fastha.config.model_lvs import LvsConfig
 
 VIP6 = "fd00::100"
-SERVER6 = PAGE_SERVER.replace(
-    "class Server(http.server.ThreadingHTTPServer):",
-    "import socket\nclass Server(http.server.ThreadingHTTPServer):\n    address_family = socket.AF_INET6",
-).replace('"0.0.0.0"', '"::"')
 
 
 class SixBed(Bed):
@@ -33,12 +27,6 @@ class SixBed(Bed):
         sh("sysctl -qw net.ipv6.conf.all.forwarding=1", netns="lv-d")
         # Not preferred: it would be the source of checks, and servers with DR would answer themselves.
         sh(f"ip -n lv-d -6 addr add {VIP6}/128 dev eth0 nodad preferred_lft 0")
-
-    def serve(self, name: str, port: int = 80) -> None:
-        self.running[name] = subprocess.Popen(
-            ["ip", "netns", "exec", name, sys.executable, "-c", SERVER6, str(port), name]
-        )
-        until(lambda: f":{port} " in sh("ss -ltn", netns=name), what=f"{name}'s server")
 
     def method(self, method: str) -> None:
         for name in self.servers:
@@ -70,36 +58,7 @@ def bed() -> Iterator[SixBed]:
 
 
 def config(method: Any, **more: Any) -> LvsConfig:
-    addresses = [ipaddress.ip_address(f"fd00::{n}") for n in (11, 12, 13)]
-    return LvsConfig(
-        virtual_servers=(
-            VirtualServer(
-                address=ipaddress.ip_address(VIP6),
-                port=80,
-                scheduler="rr",
-                real_servers=tuple(
-                    RealServer(
-                        address=address,
-                        port=80,
-                        forwarding=Forwarding(method=method),
-                        checkers=(
-                            HttpCheck(
-                                connect_ip=address,
-                                connect_port=80,
-                                urls=(HttpUrl(path="/", regex="lv-r"),),
-                                delay_loop_ns=SECOND // 2,
-                                delay_before_retry_ns=SECOND // 5,
-                                connect_timeout_ns=5 * SECOND,
-                                warmup_ns=0,
-                            ),
-                        ),
-                    )
-                    for address in addresses
-                ),
-                **more,
-            ),
-        )
-    )
+    return balanced(method, ("fd00::11", "fd00::12", "fd00::13"), VIP6, **more)
 
 
 @pytest.mark.parametrize("method", ["NAT", "DR", "TUN"])

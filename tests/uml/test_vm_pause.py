@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import pytest
 from tests.wire.vrrp_bed import Bed, bed
 
-from fastha.lab import Node, wait_for
+from fastha.lab import Node, faults, wait_for
 from fastha.lab.confs import config, instance
 
 ROOT = Path(__file__).parents[2]
@@ -96,14 +95,8 @@ class VirtualMachine:
         """For the length of the block nothing of it runs."""
         pids = self.kernel()
         assert pids
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with faults.stopped(pids):
             yield
-        finally:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Switches it off."""

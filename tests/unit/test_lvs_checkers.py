@@ -1,6 +1,5 @@
 """Health checks against real servers on loopback: well, ill, and hostile. Each must end in a bounded time
-with a
-reason that says what is the matter."""
+with a reason that says what is the matter."""
 
 from __future__ import annotations
 
@@ -19,8 +18,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from check_support import LOCAL, environment, once, run_check
 
-from fastha._core.probe import Probes
 from fastha.config.model_base import Command
 from fastha.config.model_lvs import (
     AgentCheck,
@@ -38,37 +37,13 @@ from fastha.config.model_lvs import (
     UdpCheck,
 )
 from fastha.lvs.checkers.agent import read_line
-from fastha.lvs.checkers.base import Check, Env, Result
+from fastha.lvs.checkers.base import Result
 from fastha.lvs.checkers.make import make_check
 from fastha.scripts.identity import own_identity
 from fastha.scripts.runner import Program, Runner
 
-LOCAL = ipaddress.ip_address("127.0.0.1")
 TIMEOUT_NS = 300_000_000
 Session = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@contextlib.asynccontextmanager
-async def environment(**more: Any) -> AsyncIterator[Env]:
-    loop = asyncio.get_running_loop()
-    probes = Probes()
-    loop.add_reader(probes.fileno(), probes.poll)
-    try:
-        yield Env(loop, probes, **more)
-    finally:
-        loop.remove_reader(probes.fileno())
-        probes.close()
-
-
-async def run_check(check: Check, up: bool = True) -> Result:
-    found: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-    check.start(up, found.set_result)
-    return await asyncio.wait_for(found, 10)
-
-
-async def once(conf: AnyChecker, up: bool = True) -> Result:
-    async with environment() as env:
-        return await run_check(make_check(conf, env, 1), up)
 
 
 @contextlib.asynccontextmanager

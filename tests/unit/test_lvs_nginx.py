@@ -1,6 +1,5 @@
 """HTTP_GET and SSL_GET against nginx, as Debian ships it: TLS with an own CA, client certificates, versions,
-SNI,
-HTTP/2, and a server that ends and comes back."""
+SNI, HTTP/2, and a server that ends and comes back."""
 
 from __future__ import annotations
 
@@ -17,18 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from check_support import LOCAL, SECOND, free_port, once
 
-from fastha._core.probe import Probes
 from fastha.config.model_lvs import HttpCheck, HttpUrl, LvsConfig, RealServer, TlsOptions, VirtualServer
-from fastha.lvs.checkers.base import Env, Result
-from fastha.lvs.checkers.make import make_check
+from fastha.lvs.checkers.base import Result
 from fastha.lvs.manager import LvsManager
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (tools/debian-setup test)")
 
-LOCAL = ipaddress.ip_address("127.0.0.1")
-SECOND = 1_000_000_000
 BODY = b'{"state": "well", "queue": {"length": [3, 5]}}\n'
 
 CONF = """
@@ -68,12 +64,6 @@ http {{
 
 def openssl(folder: Path, *words: str) -> None:
     subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Nginx:
@@ -149,19 +139,7 @@ def check(port: int, *urls: HttpUrl, **more: Any) -> Result:
         **more,
     )
 
-    async def main() -> Result:
-        loop = asyncio.get_running_loop()
-        probes = Probes()
-        loop.add_reader(probes.fileno(), probes.poll)
-        found: asyncio.Future[Result] = loop.create_future()
-        try:
-            make_check(conf, Env(loop, probes), 1).start(True, found.set_result)
-            return await asyncio.wait_for(found, 30)
-        finally:
-            loop.remove_reader(probes.fileno())
-            probes.close()
-
-    return asyncio.run(main())
+    return asyncio.run(once(conf, limit=30))
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.0C", "1.1"])

@@ -4,11 +4,9 @@ gRPC's own health service, Redis and PostgreSQL. Up, wrong answers, killed, and 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,49 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from check_support import LOCAL, SECOND, free_port, once
 
-from fastha._core.probe import Probes
 from fastha.config.model_lvs import DnsCheck, GreetingCheck, GrpcCheck, NetworkChecker, SmtpCheck
-from fastha.lvs.checkers.base import Env, Result
-from fastha.lvs.checkers.make import make_check
+from fastha.lvs.checkers.base import Result
 
-LOCAL = ipaddress.ip_address("127.0.0.1")
-SECOND = 1_000_000_000
 REDIS = shutil.which("redis-server", path="/usr/bin:/usr/sbin")
 DNSMASQ = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin")
 POSTGRES = next((str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
-
-
-def free_port() -> int:
-    """Free for TCP and UDP: dnsmasq wants both."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def check(kind: type[NetworkChecker], port: int, **more: Any) -> Result:
     """One run of a check."""
     conf = kind(connect_ip=LOCAL, connect_port=port, connect_timeout_ns=5 * SECOND, **more)
 
-    async def main() -> Result:
-        loop = asyncio.get_running_loop()
-        probes = Probes()
-        loop.add_reader(probes.fileno(), probes.poll)
-        found: asyncio.Future[Result] = loop.create_future()
-        try:
-            make_check(conf, Env(loop, probes), 1).start(True, found.set_result)  # type: ignore[arg-type]
-            return await asyncio.wait_for(found, 60)
-        finally:
-            loop.remove_reader(probes.fileno())
-            probes.close()
-
-    return asyncio.run(main())
+    return asyncio.run(once(conf, limit=60))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -223,10 +193,10 @@ def test_redis(tmp_path: Path, password: str | None) -> None:
 
 @pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
 @pytest.mark.skipif(os.geteuid() != 0, reason="starts a server as another user: run as root")
-def test_postgresql(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_postgresql() -> None:
     assert POSTGRES is not None
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
-    try:
+    with tempfile.TemporaryDirectory() as name:  # not pytest's: that may be entered by nobody but root
+        folder = Path(name)
         shutil.chown(folder, "nobody")
         who = {"user": "nobody", "group": "nogroup", "extra_groups": []}
         data = folder / "data"
@@ -244,5 +214,3 @@ def test_postgresql(tmp_path_factory: pytest.TempPathFactory) -> None:
             server.send_signal(signal.SIGINT)
             server.wait(30)
         assert not check(GreetingCheck, port, protocol="postgresql").ok
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

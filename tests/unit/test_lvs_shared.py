@@ -54,14 +54,14 @@ def test_what_was_taken_back_is_not_revived_by_one_who_was_away() -> None:
     one, away = Wishes("one"), Wishes("away")
     away.hear([one.make("s", 0.0, drain=True)], 0.0)
     one.make("s", 0.0, drain=False)
-    assert one.hear(away.told(0.0, lambda _key: False), 0.0) == []
+    assert one.hear(away.told(0.0, lambda _key: False, away.known.values()), 0.0) == []
     assert value(one) == {"s": (False, None)}
 
 
 def test_a_deadline_is_told_as_what_is_left_of_it() -> None:
     one, two = Wishes("one"), Wishes("two")
     one.make("s", 100.0, drain=True, left_s=60.0)
-    (told,) = one.told(130.0, lambda _key: True)
+    (told,) = one.told(130.0, lambda _key: True, one.known.values())
     assert told.left_s == 30.0
     assert told.busy
     two.hear([told], 5000.0)  # its clock began elsewhere
@@ -94,7 +94,7 @@ def test_all_end_with_the_same(deeds: list[tuple[int, str, bool, bool]], chance:
             chance.choice(nodes).hear([under_way.pop()], 0.0)
     for _ in range(2):
         for speaker, listener in itertools.permutations(nodes, 2):
-            listener.hear(list(speaker.told(0.0, lambda _key: False)), 0.0)
+            listener.hear(list(speaker.told(0.0, lambda _key: False, speaker.known.values())), 0.0)
     assert value(nodes[0]) == value(nodes[1]) == value(nodes[2])
 
 
@@ -117,7 +117,7 @@ class Node:
         self.directors = Directors(conf, self.told, self.heard, lambda _level, text: self.said.append(text))
 
     def told(self) -> list[Wish]:
-        return list(self.wishes.told(time.monotonic(), lambda _key: True))
+        return list(self.wishes.told(time.monotonic(), lambda _key: True, self.wishes.known.values()))
 
     def heard(self, wishes: list[Wish]) -> None:
         self.wishes.hear(wishes, time.monotonic())
@@ -280,10 +280,16 @@ def test_the_configuration_names_the_directors() -> None:
         (("fastha_lvs_share 192.0.2.1:3786 short",), "8 octets or more"),
         (("fastha_lvs_share 192.0.2.1:3786",), "8 octets or more"),
         (("fastha_lvs_share 192.0.2.1:3786 'long enough'", "fastha_lvs_peer x:1"), "is no ADDRESS:PORT"),
+        (("fastha_lvs_share 192.0.2.1:3786 'long enough' more",), "needs quotes"),
+        (
+            ("fastha_lvs_share 192.0.2.1:3786 'long enough'", "fastha_lvs_peer 192.0.2.2:1 x"),
+            "extra word 'x'",
+        ),
     ],
 )
 def test_what_cannot_be_is_told(lines: tuple[str, ...], said: str) -> None:
     result = load("-", text=text(*lines))
     assert result.config is not None
     assert any(said in d.message for d in result.diagnostics), [d.message for d in result.diagnostics]
-    assert result.config.lvs.share is None or result.config.lvs.share.peers == ()
+    share = result.config.lvs.share
+    assert share is None or len(share.peers) == ("extra word" in said)

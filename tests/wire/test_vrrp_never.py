@@ -7,7 +7,6 @@ where it matters who the other is.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -73,18 +72,6 @@ def test_leftovers_are_gone_before_a_new_daemon_speaks() -> None:
 
 
 @contextlib.contextmanager
-def stopped(pids: list[int]) -> Iterator[None]:
-    """Processes that a signal has stopped."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-@contextlib.contextmanager
 def in_the_freezer(pids: list[int]) -> Iterator[None]:
     """Processes in a frozen control group: no signal, no system call returns, they cannot know."""
     one, two = Path("/sys/fs/cgroup/freezer"), Path("/sys/fs/cgroup")
@@ -115,9 +102,9 @@ def in_the_freezer(pids: list[int]) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("seconds", "other", "asleep"),
     [
-        (1.5, "keepalived", stopped),
-        (4, OURS, stopped),
-        pytest.param(30, "keepalived", stopped, marks=pytest.mark.slow),
+        (1.5, "keepalived", faults.stopped),
+        (4, OURS, faults.stopped),
+        pytest.param(30, "keepalived", faults.stopped, marks=pytest.mark.slow),
         (3, "keepalived", in_the_freezer),
         (3, OURS, in_the_freezer),
     ],

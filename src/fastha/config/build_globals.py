@@ -6,7 +6,7 @@ import re
 import stat
 
 from .model import SECOND_NS, Fifo, Firewall, Globals, ProcessSettings, Smtp, Webhook
-from .reader import Block, Reader
+from .reader import Block, Reader, endpoint
 
 _BITS = {name: getattr(stat, f"S_{name}") for name in ("IRUSR", "IWUSR", "IXUSR", "IRWXU", "IRGRP", "IWGRP")}
 _BITS |= {name: getattr(stat, f"S_{name}") for name in ("IXGRP", "IRWXG", "IROTH", "IWOTH", "IXOTH", "IRWXO")}
@@ -121,24 +121,22 @@ class GlobalsBuilder:
                 text = f"fastha_webhook: {url!r} is no new URL; it is ignored"
                 self.reader.warn(words[0], "FH0110", text, "http://HOST[:PORT]/PATH or https://...")
                 continue
+            self.reader.only(words, 2, "fastha_webhook", secret=True)
             secret = self.reader.secret(words[1]) if len(words) > 1 else b""
             if secret is not None:
                 found.append(Webhook(url, secret))
         return tuple(found)
 
     def _metrics(self) -> tuple[str, int] | None:
-        """ADDRESS:PORT, [ADDRESS]:PORT for IPv6."""
         text = self.globals.get("fastha_metrics")
         if text is None:
             return None
-        host, _, port = text.rpartition(":")
-        host = host.strip("[]")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        found = endpoint(text)
+        if found is None:
             self._warn(
                 "fastha_metrics", "FH0110", f"fastha_metrics: {text!r} is no ADDRESS:PORT; it is ignored"
             )
-            return None
-        return host, int(port)
+        return found
 
     def _process(self, part: str) -> ProcessSettings:
         g = self.globals

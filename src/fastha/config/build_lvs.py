@@ -22,7 +22,7 @@ from .model_lvs import (
     SorryServer,
     VirtualServer,
 )
-from .reader import Block
+from .reader import Block, endpoint
 from .tree import Statement
 
 _FLAGS = ("hashed", "ops", "flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback")
@@ -85,10 +85,11 @@ class LvsBuilder(AroundServers):
         g, reader = self.globals, self.reader
         peers: list[tuple[str, int]] = []
         for words in g.all("fastha_lvs_peer"):
+            reader.only(words, 1, "fastha_lvs_peer")
             found = self._endpoint(words[0], "fastha_lvs_peer")
             if found is not None and found not in peers:
                 peers.append(found)
-        own = next(iter(g.all("fastha_lvs_share")), None)
+        own = g.get("fastha_lvs_share")
         if own is None:
             if peers:
                 where = g.where("fastha_lvs_peer")
@@ -96,6 +97,7 @@ class LvsBuilder(AroundServers):
                 text = "fastha_lvs_peer without fastha_lvs_share, which has the secret; it is ignored"
                 reader.warn(where, "FH0110", text, "fastha_lvs_share ADDRESS:PORT SECRET")
             return None
+        reader.only(own, 2, "fastha_lvs_share", secret=True)
         place = self._endpoint(own[0], "fastha_lvs_share")
         secret = reader.secret(own[1]) if len(own) > 1 else b""
         if place is None or secret is None:
@@ -108,17 +110,15 @@ class LvsBuilder(AroundServers):
         return Share(address=place[0], port=place[1], secret=secret, peers=others)
 
     def _endpoint(self, word: Word, name: str) -> tuple[str, int] | None:
-        """ADDRESS:PORT, [ADDRESS]:PORT for IPv6."""
-        host, _, port = word.text.rpartition(":")
+        found = endpoint(word.text)
         try:
-            address = ipaddress.ip_address(host.strip("[]"))
+            if found is not None:
+                return str(ipaddress.ip_address(found[0])), found[1]
         except ValueError:
-            address = None
-        if address is None or not port.isdigit() or not 0 < int(port) < 65536:
-            text = f"{name}: {word.text!r} is no ADDRESS:PORT; it is ignored"
-            self.reader.warn(word, "FH0110", text, "192.0.2.1:3786, [2001:db8::1]:3786")
-            return None
-        return str(address), int(port)
+            pass
+        text = f"{name}: {word.text!r} is no ADDRESS:PORT; it is ignored"
+        self.reader.warn(word, "FH0110", text, "192.0.2.1:3786, [2001:db8::1]:3786")
+        return None
 
     # ---------------------------------------------------------------- virtual servers
 

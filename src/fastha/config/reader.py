@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ class Reader:
         if kind == "track":
             return self._tracks(statement)
         if kind == "flag":
-            self._excess(arguments, 0, keyword)
+            self.only(arguments, 0, keyword.name)
             return True
         if kind == "bool":
             return self._boolean(statement, keyword)
@@ -194,7 +194,7 @@ class Reader:
                 self.warn(arguments[1], "FH0113", text, suggestion="put them between double quotes")
                 return None
             return " ".join(w.text for w in arguments)
-        self._excess(arguments, 1, keyword)
+        self.only(arguments, 1, keyword.name)
         return self._single(arguments[0], keyword)
 
     def _single(self, word: Word, keyword: Keyword) -> Any:
@@ -221,9 +221,12 @@ class Reader:
             self.warn(word, "FH0104", text, _range(low, high))
         return nearest
 
-    def _excess(self, arguments: list[Word], most: int, keyword: Keyword) -> None:
+    def only(self, arguments: Sequence[Word], most: int, name: str, *, secret: bool = False) -> None:
+        """Tells of the first word that is one too many; without the word where it may be part of a secret."""
         if len(arguments) > most:
-            text = f"{keyword.name}: extra word {arguments[most].text!r} is ignored"
+            text = f"{name}: extra word {arguments[most].text!r} is ignored"
+            if secret:
+                text = f"{name}: words after the secret are ignored; one with blanks needs quotes"
             self.note(arguments[most], "FH0107", text)
 
     def _boolean(self, statement: Statement, keyword: Keyword) -> bool | None:
@@ -409,6 +412,13 @@ def flatten(statements: list[Statement] | tuple[Statement, ...]) -> Iterator[Sta
         yield statement
         if statement.block is not None:
             yield from flatten(statement.block)
+
+
+def endpoint(text: str) -> tuple[str, int] | None:
+    """HOST:PORT, [ADDRESS]:PORT for IPv6; None if it is none."""
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    return (host, int(port)) if host and port.isdigit() and 0 < int(port) < 65536 else None
 
 
 def split_command(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .model import Config, Globals
 from .render_lvs import lvs_globals
-from .writer import Writer, program, seconds, word
+from .writer import Writer, endpoint, program, seconds, word
 
 ROOT = (
     ("net_namespace", "net_namespace", "word"),
@@ -92,8 +92,7 @@ def _globals(out: Writer, g: Globals) -> None:
     if g.state_directory is not None:
         out.line("fastha_state_directory", word(g.state_directory))
     if g.metrics is not None:
-        host, port = g.metrics
-        out.line("fastha_metrics", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        out.line("fastha_metrics", endpoint(*g.metrics))
     for hook in g.webhooks:
         secret = _secret(out, hook.secret) if hook.secret else ""
         out.line("fastha_webhook", word(hook.url), secret)

@@ -26,7 +26,7 @@ from .model_lvs import (
     VirtualServer,
     VirtualServerGroup,
 )
-from .writer import Writer, program, seconds, switch, user, word
+from .writer import Writer, endpoint, program, seconds, switch, user, word
 
 _COMMON = (
     ("delay_loop_ns", "delay_loop", "ns"),
@@ -106,10 +106,6 @@ _REAL = (
 )
 
 
-def _endpoint(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
 def lvs_globals(out: Writer, c: LvsConfig) -> None:
     """The lines of global_defs that are about load balancing."""
     timeouts = [
@@ -135,9 +131,9 @@ def lvs_globals(out: Writer, c: LvsConfig) -> None:
         out.line("lvs_netlink_cmd_rcv_bufs_force", "on")
     if c.share is not None:
         secret = out.secret(f"hex:{c.share.secret.hex()}")
-        out.line("fastha_lvs_share", _endpoint(c.share.address, c.share.port), secret)
+        out.line("fastha_lvs_share", endpoint(c.share.address, c.share.port), secret)
         for address, port in c.share.peers:
-            out.line("fastha_lvs_peer", _endpoint(address, port))
+            out.line("fastha_lvs_peer", endpoint(address, port))
     d = c.sync_daemon
     if d is None:
         return

@@ -26,6 +26,11 @@ def word(text: str) -> str:
     return f"{quote}{text}{quote}"
 
 
+def endpoint(host: str, port: int) -> str:
+    """HOST:PORT, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def seconds(nanoseconds: int) -> str:
     """Seconds with as many decimals as it takes."""
     whole, rest = divmod(nanoseconds, SECOND_NS)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fastha.lab import spaces
@@ -194,6 +195,21 @@ def forwarding(node: Node) -> None:
     with visiting(node.namespace):
         for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             Path("/proc/sys/net", name).write_text("1\n", encoding="ascii")
+
+
+@contextlib.contextmanager
+def stopped(pids: Iterable[int]) -> Iterator[None]:
+    """Processes stand still (SIGSTOP) for the length of the block. They may notice: see also
+    :func:`thread_stopped`."""
+    all_of_them = list(pids)
+    for pid in all_of_them:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in all_of_them:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager

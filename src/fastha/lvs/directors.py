@@ -31,6 +31,8 @@ EVERY_S = 2.0
 GONE_S = 10.0
 """Who was not heard for so long is gone."""
 ANSWER_S = 1.0
+AGAIN_S = 10.0
+"""When a socket that could not be bound is tried again."""
 PAYLOAD = 1100
 BURST, BURST_S = 16, 0.01
 _HEAD = struct.Struct("!4sQQQ")
@@ -83,13 +85,15 @@ class Directors(asyncio.DatagramProtocol):
         self._number = 0
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._closed = False
         self._queue: deque[tuple[bytes, tuple[str, int]]] = deque()
         self._pump_handle: asyncio.TimerHandle | None = None
 
     # -- life --
 
     async def open(self) -> None:
-        """Binds the socket and begins; a failure is told, and tried again with each round."""
+        """Binds the socket and begins; a failure is told, and tried again every ten seconds."""
         loop = asyncio.get_running_loop()
         try:
             await loop.create_datagram_endpoint(lambda: self, local_addr=(self.conf.address, self.conf.port))
@@ -99,10 +103,15 @@ class Directors(asyncio.DatagramProtocol):
                 f"fastha_lvs_share: {self.conf.address} port {self.conf.port} cannot be used: "
                 f"{error.strerror}; drains and weights are not shared until it can",
             )
-            self._timer = loop.call_later(EVERY_S * 5, lambda: asyncio.ensure_future(self.open()))
+            if not self._closed:
+                self._timer = loop.call_later(AGAIN_S, self._open_again)
+
+    def _open_again(self) -> None:
+        self._opening = asyncio.ensure_future(self.open())
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends it, also while it is being opened."""
+        self._closed = True
         for handle in (self._timer, self._pump_handle):
             if handle is not None:
                 handle.cancel()
@@ -114,6 +123,9 @@ class Directors(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is bound."""
+        if self._closed:
+            transport.close()
+            return
         self._transport = cast(asyncio.DatagramTransport, transport)
         self._round()
 

@@ -65,9 +65,10 @@ class Wishes:
                 news.append(self._keep(wish, now))
         return news
 
-    def told(self, now: float, busy: Callable[[str], bool]) -> Iterator[Wish]:
-        """Everything, as it is to be told now; `busy`: whether a server is still being drained here."""
-        for key, wish in self.known.items():
+    def told(self, now: float, busy: Callable[[str], bool], wishes: Iterable[Wish]) -> Iterator[Wish]:
+        """Wishes as they are to be told now; `busy`: whether a server is still being drained here."""
+        for wish in wishes:
+            key = wish.key
             until = self.until.get(key)
             left = None if until is None else max(0.0, until - now)
             yield Wish(key, wish.stamp, wish.origin, wish.drain, left, wish.weight, wish.drain and busy(key))

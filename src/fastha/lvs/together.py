@@ -92,11 +92,10 @@ class Together:
             self._directors.tell(self._with_busy(made))
 
     def _with_busy(self, wishes: Iterable[Wish]) -> list[Wish]:
-        keys = {wish.key for wish in wishes}
-        return [wish for wish in self._told() if wish.key in keys]
+        return list(self._wishes.told(time.monotonic(), self._draining, wishes))
 
     def _told(self) -> list[Wish]:
-        return list(self._wishes.told(time.monotonic(), self._draining))
+        return self._with_busy(list(self._wishes.known.values()))
 
     def _draining(self, key: str) -> bool:
         server = self._servers.get(key)
