@@ -19,8 +19,8 @@ pytestmark = [
 ]
 
 
-ALONE = ("checks",)
-"""Scenarios in which nobody else can take part on this kernel."""
+ALONE = ("checks", "ipvs")
+"""Scenarios in which no other daemon can take part, or on no kernel that has no IPVS."""
 
 
 @pytest.mark.parametrize("name", NAMES)
