@@ -91,6 +91,31 @@ def test_a_reload_of_a_thousand_instances_misses_no_advert() -> None:
         assert states(one) == {"MASTER": LINKS * EACH} and states(two) == {"BACKUP": LINKS * EACH}
 
 
+def test_more_instances_than_there_is_room_for_are_refused_by_name() -> None:
+    """The engine is given its memory once; what does not fit is told, and what runs goes on."""
+
+    def many(count: int) -> str:
+        addresses = [f"10.9.{n // 250}.{n % 250 + 1}/32" for n in range(count)]
+        return config(
+            *(
+                instance(f"I{n}", vrid=n % 255 + 1, interface=f"eth{n // 255}", addresses=[address])
+                for n, address in enumerate(addresses)
+            )
+        )
+
+    with Lab("room") as lab:
+        lab.segment("s0")
+        daemon = FasthaDaemon(lab.node("r1", s0="198.51.100.1/24"), many(1))
+        daemon.start()
+        daemon.reload(many(1100))
+        wait_for("the refusal", lambda: "has room for" in daemon.log(), timeout=30)
+        assert daemon.show("status")["reloads"] == 0
+        assert len(daemon.show("instances")) == 1
+        daemon.reload(many(2))
+        wait_for("one that fits", lambda: daemon.show("status")["reloads"] == 1, timeout=30)
+        assert "internal error" not in daemon.log()
+
+
 def test_addresses_are_rolled_through_both_routers_without_a_second_master() -> None:
     """Additions and removals in any order, one router after the other: the one that is not there yet still
     counts the other's adverts, and says that the lists differ until they are the same again."""

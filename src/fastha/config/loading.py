@@ -17,22 +17,9 @@ from .diagnostics import Diagnostic, Reporter, did_you_mean
 from .keywords import TABLES, commands, expects_block
 from .model import Config, Span
 from .reader import Block, Reader
+from .result import LoadResult
 from .source import Source
 from .tree import Statement, parse
-
-
-class LoadResult(msgspec.Struct, frozen=True):
-    """What came of a file: the model, unless there are errors, and every problem."""
-
-    config: Config | None
-    diagnostics: tuple[Diagnostic, ...]
-    files: tuple[str, ...] = ()
-    """Every file that was read."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is a model."""
-        return self.config is not None
 
 
 def load(path: str | Path, *, config_id: str | None = None, text: str | None = None) -> LoadResult:
@@ -140,9 +127,22 @@ def _build(statements: list[Statement], reader: Reader, path: str) -> Config:
     )
     values["lvs"] = lvs.build(root)
     config = Config(**values)
+    _share(config)
     from .crosscheck import cross_check  # noqa: PLC0415  (kept apart: it needs a whole model)
 
     return cross_check(config, reader, Span(path, 1), _order(root))
+
+
+_ALIKE = ("interface", "garp", "notify", "track_interfaces", "track_scripts", "track_files", "unicast_peers")
+
+
+def _share(config: Config) -> None:
+    """Parts that are alike in many instances are one object: thousands of instances differ in little."""
+    known: dict[Any, Any] = {}
+    for instance in config.instances:
+        for name in _ALIKE:
+            value = getattr(instance, name)
+            msgspec.structs.force_setattr(instance, name, known.setdefault(value, value))
 
 
 def _order(root: Block) -> dict[tuple[str, str], int]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fastha import __version__, config
+from fastha import __version__
 from fastha._core.engine import Engine, EngineError
 from fastha.config.model import Config
 from fastha.net.filters import choose
@@ -29,6 +29,7 @@ from fastha.net.sysctl import disable_local_igmp
 from fastha.telemetry.recorder import TransitionRecorder
 from fastha.vrrp.manager import Manager
 from fastha.vrrp.records import Level, Note, Transition
+from fastha.vrrp.running import identity
 
 from . import show, wants
 from .busy import busy
@@ -41,6 +42,7 @@ from .options import (
     EXIT_OK,
     Options,
 )
+from .reading import read
 from .splitbrain import SplitBrains
 from .stream import Stream
 from .systemd import Notifier
@@ -100,8 +102,10 @@ class Daemon:
         loop = asyncio.get_running_loop()
         self.machine = Machine(self)
         affinity = g.vrrp.cpu_affinity
+        self._room = max(1024, 2 * len(self.config.instances))
+        """Instances that the engine can hold: it is given its memory once."""
         self.engine = Engine(
-            max_instances=max(1024, 2 * len(self.config.instances)),
+            max_instances=self._room,
             priority=g.vrrp.rt_priority or g.engine_priority,
             cpu=affinity[0] if affinity else -1,
             main_timeout=g.main_timeout_ns,
@@ -425,7 +429,7 @@ class Daemon:
                 # deadlines
                 with busy(self.config.globals_.reload_file, self.options.run_directory):
                     result = await loop.run_in_executor(
-                        None, lambda: config.load(self.options.config, config_id=self.options.config_id)
+                        None, lambda: read(self.options.config, config_id=self.options.config_id)
                     )
             finally:
                 self._systemd.ready(_inventory(self.config))
@@ -441,7 +445,12 @@ class Daemon:
                 raise ControlError(
                     "the configuration has errors; nothing was changed:\n" + "\n".join(problems)
                 )
-            wanted = self.fitting(result.config)
+            try:
+                wanted = self.fitting(result.config)
+            except ControlError as error:
+                self.last_reload = "refused"
+                self.log("error", f"reload refused: {error}")
+                raise
             changes = show.difference(self.config, wanted)
             if check:
                 return {"changes": changes, "applied": False, **await self.trials.told(wanted)}
@@ -449,10 +458,23 @@ class Daemon:
             return {"changes": changes, "applied": True}
 
     def fitting(self, configuration: Config) -> Config:
-        """A configuration without what the command line switched off."""
-        if self.options.vrrp:
-            return configuration
-        return msgspec.structs.replace(configuration, instances=(), sync_groups=())
+        """A configuration without what the command line switched off. Raises ControlError when the engine
+        has no room for it."""
+        if not self.options.vrrp:
+            configuration = msgspec.structs.replace(configuration, instances=(), sync_groups=())
+        self._fits(configuration)
+        return configuration
+
+    def _fits(self, configuration: Config) -> None:
+        """Raises ControlError for more instances than the engine was given memory for: those that go have
+        theirs until they have left the network."""
+        there = {identity(instance) for instance in self.config.instances}
+        new = sum(identity(instance) not in there for instance in configuration.instances)
+        if len(there) + new > self._room:
+            raise ControlError(
+                f"{new} new instances beside {len(there)} that run are more than the {self._room} that this "
+                "daemon has room for: start it anew, or take the old ones out first; nothing was changed"
+            )
 
     async def change(self, configuration: Config, why: str) -> None:
         """Makes another configuration the running one, as a difference, and says what it is.

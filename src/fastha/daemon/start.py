@@ -4,19 +4,11 @@ and the exit code.
 
 from __future__ import annotations
 
-import asyncio
 import gc
+from typing import TYPE_CHECKING
 
-import msgspec
+from fastha.config.result import LoadResult
 
-from fastha import config
-from fastha._core.engine import EngineError, one_heap
-from fastha.config.model import Config
-from fastha.net.namespace import NamespaceError, enter
-from fastha.telemetry.log import Sink, StreamSink, default_sinks
-
-from .log import Log
-from .main import Daemon
 from .options import (
     EXIT_CONFIG,
     EXIT_FATAL,
@@ -25,8 +17,14 @@ from .options import (
     EXIT_PERMISSION,
     Options,
 )
-from .pidfile import AlreadyRunningError, PidFile
-from .privileges import Privileges
+from .reading import Reading
+
+if TYPE_CHECKING:
+    from fastha.config.model import Config
+    from fastha.telemetry.log import Sink
+
+    from .log import Log
+    from .privileges import Privileges
 
 
 class StartError(Exception):
@@ -39,9 +37,21 @@ class StartError(Exception):
 
 def run(options: Options) -> int:
     """Runs the daemon in this process; returns the exit code (keepalived's, where it has one)."""
+    # What is made now lives as long as the daemon: the collector need not look at it again, and start-up,
+    # which makes thousands of objects and drops none, need not wait for it.
+    gc.disable()
+    reading = Reading(options.config, config_id=options.config_id) if options.config.exists() else None
+    # Loaded while the configuration is read.
+    import fastha.daemon.main  # noqa: F401, PLC0415
+    from fastha.net.namespace import NamespaceError, enter  # noqa: PLC0415
+
+    from .log import Log  # noqa: PLC0415
+    from .pidfile import AlreadyRunningError, PidFile  # noqa: PLC0415
+    from .privileges import Privileges  # noqa: PLC0415
+
     log = Log(_sinks(options), detail=options.detail)
     try:
-        configuration = _read(options, log)
+        configuration = _judge(reading.result() if reading is not None else None, options, log)
         namespace = options.namespace or configuration.globals_.net_namespace
         if namespace is not None:
             enter(namespace, run_directory=options.run_directory)
@@ -66,16 +76,20 @@ def run(options: Options) -> int:
 
 
 def _sinks(options: Options) -> list[Sink]:
+    from fastha.telemetry.log import StreamSink, default_sinks  # noqa: PLC0415
+
     sinks: list[Sink] = default_sinks(console=False, syslog=True) if options.syslog else []
     if options.console or not sinks:
         sinks.append(StreamSink(2, stamp=not options.journal, level_prefix=options.journal))
     return sinks
 
 
-def _read(options: Options, log: Log) -> Config:
-    if not options.config.exists():
+def _judge(result: LoadResult | None, options: Options, log: Log) -> Config:
+    """What is to be run of what was read; None: there is no such file."""
+    import msgspec  # noqa: PLC0415
+
+    if result is None:
         raise StartError(EXIT_NO_CONFIG, f"configuration file {options.config} does not exist")
-    result = config.load(options.config, config_id=options.config_id)
     for diagnostic in result.diagnostics:
         log("error" if diagnostic.severity == "error" else "warning", diagnostic.render())
     if result.config is None:
@@ -89,11 +103,15 @@ def _read(options: Options, log: Log) -> Config:
 
 
 def _loop(options: Options, configuration: Config, log: Log, privileges: Privileges) -> int:
-    # What was made so far lives as long as the daemon: the collector need not look at it again, and start-up,
-    # which makes thousands of objects and drops none, need not wait for it.
-    gc.disable()
-    one_heap()
+    import asyncio  # noqa: PLC0415
+
     import uvloop  # noqa: PLC0415  (only the daemon itself needs it)
+
+    from fastha._core.engine import EngineError, one_heap  # noqa: PLC0415
+
+    from .main import Daemon  # noqa: PLC0415
+
+    one_heap()
 
     async def main() -> int:
         daemon = Daemon(options, configuration, log)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastha.config.diff import compare
-from fastha.config.load import LoadResult, load
 from fastha.config.model import Config
+from fastha.config.result import LoadResult
 from fastha.vrrp.records import Level as NoteLevel
 from fastha.vrrp.records import Note
 
 from .control import ControlError
+from .reading import read
 from .wishes import write_lasting
 
 if TYPE_CHECKING:
@@ -89,12 +90,12 @@ class Trials:
         """A file's configuration and its text. Raises ControlError with what is wrong with it."""
         options = self._daemon.options
 
-        def read() -> tuple[LoadResult, str]:
+        def reading() -> tuple[LoadResult, str]:
             content = file.read_text(encoding="utf-8", errors="surrogateescape") if text is None else text
-            return load(file, config_id=options.config_id, text=content), content
+            return read(file, config_id=options.config_id, text=content), content
 
         try:
-            result, content = await asyncio.get_running_loop().run_in_executor(None, read)
+            result, content = await asyncio.get_running_loop().run_in_executor(None, reading)
         except OSError as error:
             raise ControlError(f"{file}: {error.strerror}") from None
         if result.config is None:

@@ -38,7 +38,7 @@ from . import words
 from .causes import fault_cause
 from .planner import Device, Plan, devices_of, plan_instance
 from .records import Level, Mark, Note, Transition
-from .running import Identity, Running, identity
+from .running import NO_DEVICES, Identity, Running, identity
 from .sockets import Sockets
 from .world import Paces, Prospect, World, world_of
 
@@ -390,20 +390,22 @@ class Manager:
     def _make_devices(self, running: Running) -> None:
         g = self.config.globals_
         wanted = devices_of(running.conf, self.table, (g.vmac_prefix, g.vmac_addr_prefix or g.vmac_prefix))
-        for parent in [p for p in running.devices if p not in wanted]:
-            self._remove_device(running, running.devices.pop(parent).spec)
+        devices = dict(running.devices)
+        for parent in [p for p in devices if p not in wanted]:
+            self._remove_device(running, devices.pop(parent).spec)
         for parent, spec in wanted.items():
-            had = running.devices.get(parent)
+            had = devices.get(parent)
             if had is not None and had.spec == spec and self.table.by_index(had.link.ifindex) is not None:
-                running.devices[parent] = Device(spec, self.table.by_index(had.link.ifindex) or had.link)
+                devices[parent] = Device(spec, self.table.by_index(had.link.ifindex) or had.link)
                 continue
             try:
                 link = self.devices.ensure(spec, self._netlink, keep_up=running.state == "MASTER")
             except (DeviceError, SysctlError, NetlinkError) as error:
-                running.devices.pop(parent, None)
+                devices.pop(parent, None)
                 self._note(running, "device", Level.ERROR, str(error))
                 continue
-            running.devices[parent] = Device(spec, link)
+            devices[parent] = Device(spec, link)
+        running.devices = devices or NO_DEVICES
 
     def _remove_device(self, running: Running, spec: DeviceSpec) -> None:
         try:

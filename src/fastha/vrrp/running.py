@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from fastha._core.engine import Engine
 from fastha._core.events import Fault
@@ -13,6 +16,8 @@ from .planner import Device, Plan
 from .records import Transition
 
 Identity = tuple[int, int, str, str]
+NO_DEVICES: Mapping[str, Device] = MappingProxyType({})
+"""Of the many instances that have none."""
 
 
 def identity(instance: VrrpInstance) -> Identity:
@@ -20,7 +25,7 @@ def identity(instance: VrrpInstance) -> Identity:
     how = f"unicast {instance.source}" if instance.unicast else f"multicast {instance.mcast_group}"
     if instance.vmac is not None:
         how += f" {instance.vmac.kind}"
-    return (instance.family, instance.vrid, instance.interface or "", how)
+    return (instance.family, instance.vrid, instance.interface or "", sys.intern(how))
 
 
 class Running:
@@ -72,7 +77,7 @@ class Running:
         self.since_wall_ns = time.time_ns()
         self.cause = ""
         self.master: str = ""
-        self.devices: dict[str, Device] = {}
+        self.devices: Mapping[str, Device] = NO_DEVICES
         self.socks: tuple[int, ...] = ()
         self.stopping = False
         self.deleted = False

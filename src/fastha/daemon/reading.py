@@ -1,0 +1,130 @@
+"""Reads configurations in a process of its own, forked for that.
+
+The daemon needs the model of a configuration, not what it takes to make it: the parser, and words and trees
+that are many times the model. A child reads the file and hands the model back through a pipe, so that a
+daemon with thousands of instances stays small, its threads go on with their work meanwhile, and what a file
+does to the parser costs a child. At the start the parent loads its other modules in that time.
+
+A fork, not another program: it may read what the daemon may, by capabilities that would be lost. Where no
+child can be made, or one ends before its time, the file is read here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import pickle
+import select
+import signal
+import time
+import warnings
+from pathlib import Path
+from typing import NoReturn
+
+from fastha.config.result import LoadResult
+
+LIMIT_S = 120.0
+"""A file that takes longer is not read to its end."""
+_PR_SET_PDEATHSIG = 1
+
+
+class Reading:
+    """A configuration that is being read. `text`: instead of the file's content."""
+
+    def __init__(self, path: Path, *, config_id: str | None = None, text: str | None = None) -> None:
+        self._path, self._config_id, self._text = path, config_id, text
+        self._pid = self._pipe = -1
+        with contextlib.suppress(OSError):
+            self._fork()
+
+    def result(self, limit_s: float = LIMIT_S) -> LoadResult:
+        """Waits for it. Never raises for what a file says, or how long that is."""
+        data = b""
+        if self._pid > 0:
+            try:
+                data = self._received(time.monotonic() + limit_s)
+            except TimeoutError:
+                return self._endless(limit_s)
+        if data:
+            found = pickle.loads(data)  # noqa: S301  (of our own child)
+            assert isinstance(found, LoadResult)
+            return found
+        return self._read()
+
+    # ---------------------------------------------------------------- the parent
+
+    def _received(self, deadline: float) -> bytes:
+        """What the child made; nothing if it did not come to its end."""
+        parts: list[bytes] = []
+        late = True
+        try:
+            waiting = select.poll()
+            waiting.register(self._pipe, select.POLLIN)
+            while (left := deadline - time.monotonic()) > 0:
+                if waiting.poll(left * 1000):
+                    part = os.read(self._pipe, 1 << 20)
+                    if not part:
+                        late = False
+                        break
+                    parts.append(part)
+        finally:
+            os.close(self._pipe)
+            if late:
+                os.kill(self._pid, signal.SIGKILL)
+            _, status = os.waitpid(self._pid, 0)
+            self._pid = -1
+        if late:
+            raise TimeoutError
+        return b"".join(parts) if status == 0 else b""
+
+    def _endless(self, limit_s: float) -> LoadResult:
+        from fastha.config.diagnostics import Diagnostic  # noqa: PLC0415
+        from fastha.config.model import Span  # noqa: PLC0415
+
+        text = f"reading it was given up after {limit_s:.0f} s"
+        place = Span(str(self._path), 1)
+        return LoadResult(None, (Diagnostic(severity="error", code="FH0001", message=text, span=place),))
+
+    def _fork(self) -> None:
+        read, write = os.pipe2(os.O_CLOEXEC)
+        try:
+            with warnings.catch_warnings():  # of threads: the child uses none of what they may hold
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+        except OSError:
+            os.close(read)
+            os.close(write)
+            raise
+        if pid == 0:
+            self._child(write)
+        os.close(write)
+        self._pid, self._pipe = pid, read
+
+    # ---------------------------------------------------------------- the child
+
+    def _read(self) -> LoadResult:
+        from fastha.config.loading import load  # noqa: PLC0415  (which the parent shall not have loaded)
+
+        return load(self._path, config_id=self._config_id, text=self._text)
+
+    def _child(self, pipe: int) -> NoReturn:
+        status = 1
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            gc.disable()
+            data = memoryview(pickle.dumps(self._read(), 5))
+            while data:
+                data = data[os.write(pipe, data) :]
+            status = 0
+        finally:
+            os._exit(status)
+
+
+def read(path: Path, *, config_id: str | None = None, text: str | None = None) -> LoadResult:
+    """Reads a configuration and waits for it: for a thread that may wait."""
+    return Reading(path, config_id=config_id, text=text).result()
