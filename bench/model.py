@@ -47,6 +47,8 @@ class Goal:
     plus: float = 0.0
     cases: tuple[str, ...] = ()
     """Names of the cases it holds for; none: all in which both were measured."""
+    least: bool = False
+    """The more the better: the limit is a lower one."""
 
 
 class Scenario(Protocol):

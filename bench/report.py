@@ -122,7 +122,7 @@ def _goal(goal: Goal, cases: list[dict[str, Any]]) -> list[str]:
         if mine is None or (theirs is None and goal.factor != 0):
             continue
         limit = goal.factor * (theirs or 0.0) + goal.plus
-        verdict = "reached" if mine <= limit else "**not reached**"
+        verdict = "reached" if (mine >= limit if goal.least else mine <= limit) else "**not reached**"
         lines.append(
             f"- {goal.text}, {case['name']}: {verdict} ({_number(mine, 3)}, limit {_number(limit, 3)})"
         )

@@ -7,7 +7,7 @@ import time
 
 from bench.bed import sleep_ms
 from bench.bfd_bed import between, bfd_lab, wait_rate
-from bench.model import Case, Metric, Size
+from bench.model import Case, Goal, Metric, Size
 from fastha.lab import Capture, Daemon, FasthaDaemon, Node, confs, wait_for
 from fastha.lab.bfd import KeepalivedBfdDaemon, keepalived_text
 
@@ -23,7 +23,10 @@ METRICS = (
     Metric("advert_ms", "to the advert, ms", ("min", "p50", "p99", "max"), 2, plot=True),
     Metric("garp_ms", "to the gratuitous ARP, ms", ("p50", "p99", "max"), 2, plot=True),
 )
-GOALS = ()
+GOALS = (
+    Goal("median to the gratuitous ARP at most 31 ms", "garp_ms", "p50", "keepalived", 0, 31),
+    Goal("p99 to the gratuitous ARP at most 35 ms", "garp_ms", "p99", "keepalived", 0, 35),
+)
 VIP = "10.0.1.1"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 from bench.bed import Bed, bed, sleep_ms
@@ -11,8 +12,9 @@ from fastha.lab import Frame, cpu_seconds, gaps_ms, pss_kib
 TITLE = "Steady cost"
 TEXT = """A master and a backup of one kind that do nothing but their work. Processor time is what the
 scheduler charged to all processes and threads of the daemon (schedstat), divided by the adverts that the
-master sent. Memory is the proportional set size. *Deviation* is the distance of each interval between two
-adverts from the configured one; *missed* counts the adverts that should have been seen and were not.
+master sent. Memory is the proportional set size; *for each further instance*: beyond that of a daemon with
+one, measured before. *Deviation* is the distance of each interval between two adverts from the configured
+one; *missed* counts the adverts that should have been seen and were not.
 """
 METRICS = (
     Metric("master_us", "master, µs an advert", ("p50",), 1, plot=True),
@@ -20,13 +22,18 @@ METRICS = (
     Metric("master_percent", "master, % of a core", ("p50",), 2),
     Metric("master_pss_kib", "master, PSS KiB", ("p50",), 0),
     Metric("backup_pss_kib", "backup, PSS KiB", ("p50",), 0),
+    Metric("each_kib", "master, KiB for each further instance", ("p50",), 1),
     Metric("deviation_ms", "deviation, ms", ("p50", "p99", "max"), 3, plot=True),
     Metric("missed", "missed", ("sum",), 0),
 )
 _MANY = ("255 at 1000 ms", "255 at 100 ms", "1000 at 1000 ms", "1000 at 100 ms", "4000 at 1000 ms")
 GOALS = (
+    Goal("at most 0.25 of keepalived's processor time", "master_us", "p50", "keepalived", 0.25, 0, _MANY),
     Goal("at most half of keepalived's processor time", "master_us", "p50", "keepalived", 0.5, 0, _MANY),
+    Goal("at most twice the bare control's processor time", "master_us", "p50", "bare-rt", 2, 0, _MANY),
     Goal("fixed memory at most 32 MiB", "master_pss_kib", "p50", "keepalived", 0, 32768, ("1 at 1000 ms",)),
+    Goal("at most 4 KiB for each further instance", "each_kib", "p50", "keepalived", 0, 4, _MANY),
+    Goal("at most 2 KiB for each further instance", "each_kib", "p50", "keepalived", 0, 2, _MANY),
     Goal("no advert missed", "missed", "sum", "keepalived", 0, 0, _MANY),
 )
 _DAEMONS = ("fastha", "keepalived", "bare-rt")
@@ -56,6 +63,7 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
     """One bed: both start, settle, and are looked at."""
     count, interval = case.parameters["count"], case.parameters["interval_ms"]
     seconds = case.parameters["seconds"]
+    alone = _alone(daemon) if count > 1 else 0
     with bed(daemon, count) as made:
         master, backup = made.daemon(1, count, interval), made.daemon(2, count, interval)
         since = time.time_ns()
@@ -78,9 +86,23 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
         "master_percent": [(after[0] - before[0]) / seconds * 100],
         "master_pss_kib": [memory[0]],
         "backup_pss_kib": [memory[1]],
+        "each_kib": [(memory[0] - alone) / (count - 1) if count > 1 else 0.0],
         "deviation_ms": deviations,
         "missed": [missed],
     }
+
+
+@functools.cache
+def _alone(daemon: str) -> int:
+    """Memory of a daemon with one virtual router, with another beside it, in KiB."""
+    with bed(daemon, 1) as made:
+        master, backup = made.daemon(1, 1, 1000), made.daemon(2, 1, 1000)
+        since = time.time_ns()
+        master.start(timeout=30)
+        made.wait_masters(1, 1, since, 20)
+        backup.start(timeout=30)
+        sleep_ms(3000)
+        return sum(map(pss_kib, master.pids()))
 
 
 def _adverts(made: Bed, begin: int, end: int, interval: int) -> tuple[list[float], int, float]:
