@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import socket
 import struct
 from typing import Any
@@ -269,9 +270,11 @@ def test_a_link_in_another_namespace_is_no_parent() -> None:
     assert decode_link(body + nlmsg.attr_u32(rtnl.IFLA_LINK_NETNSID, 0)).parent == 0
 
 
-def thing(kind: ObjectKind, key: str, add: bytes = b"x") -> PlanObject:
+def thing(kind: ObjectKind, name: str, add: bytes = b"") -> PlanObject:
+    """An object whose key is that of its name, or of the message."""
+    other = rtnl.address_add(2, 1, hashlib.md5(name.encode(), usedforsecurity=False).digest()[:4], 32)
     return PlanObject(
-        kind=kind, key=(key,), add=add, remove=b"r", family=2, ifindex=1, address=b"", prefixlen=0, text=key
+        kind=kind, add=add or other, remove=b"r", family=2, ifindex=1, address=b"", prefixlen=0, text=name
     )
 
 
@@ -287,7 +290,9 @@ def test_a_plan_is_added_in_order_and_removed_in_reverse() -> None:
 
 def test_a_difference_does_not_touch_what_stays() -> None:
     def address(name: str, label: str, **more: int) -> PlanObject:
-        add = rtnl.address_add(2, 4, ip("10.0.0.1"), 24, label=label, **more)
+        add = rtnl.address_add(
+            2, 4, ip("10.0.0.1" if name == "kept" else "10.0.0.2"), 24, label=label, **more
+        )
         return thing(ObjectKind.ADDRESS, name, add)
 
     kept, changed = address("kept", "eth0:1"), address("changed", "eth0:1")

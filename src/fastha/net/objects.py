@@ -14,7 +14,6 @@ import socket
 import msgspec
 
 from . import rtnl
-from .keys import message_key
 from .plan import ObjectKind, PlanObject
 from .routes import RouteSpec, route_add, route_delete
 from .rules import RuleSpec, rule_add, rule_delete
@@ -71,7 +70,6 @@ def address_object(spec: AddressSpec, *, tracked: bool = True) -> PlanObject:
     )
     return PlanObject(
         kind=ObjectKind.ADDRESS,
-        key=message_key(add),
         add=add,
         remove=rtnl.address_delete(spec.family, spec.ifindex, spec.address, spec.prefixlen, peer=spec.peer),
         family=spec.family,
@@ -89,7 +87,6 @@ def route_object(spec: RouteSpec, text: str, *, tracked: bool = True) -> PlanObj
     add = route_add(spec)
     return PlanObject(
         kind=ObjectKind.ROUTE,
-        key=message_key(add),
         add=add,
         remove=route_delete(spec),
         family=spec.family,
@@ -106,7 +103,6 @@ def rule_object(spec: RuleSpec, text: str, *, tracked: bool = True) -> PlanObjec
     add = rule_add(spec)
     return PlanObject(
         kind=ObjectKind.RULE,
-        key=message_key(add),
         add=add,
         remove=rule_delete(spec),
         family=spec.family,

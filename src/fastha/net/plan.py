@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from . import rtnl
+from .keys import Key, message_key
 from .nlmsg import HEADER, attrs
 
 _ADDRESS_ATTRIBUTES = HEADER.size + rtnl.IFADDRMSG.size
@@ -50,10 +51,6 @@ class PlanObject(msgspec.Struct, frozen=True):
     """One thing the kernel is asked for."""
 
     kind: ObjectKind
-    key: tuple[object, ...]
-    """Equal for two wordings of the same thing; what :func:`fastha.net.keys.key_of` finds in a kernel
-    message.
-    """
     add: bytes
     """A complete netlink message, sequence 0, without NLM_F_ACK. Of an address it is also the renewal."""
     remove: bytes
@@ -70,6 +67,12 @@ class PlanObject(msgspec.Struct, frozen=True):
     """False for ``no_track``: its removal by somebody else is left alone."""
     renew: bool = False
     """It carries a life time: ``add`` is to be sent again before that ends."""
+
+    @property
+    def key(self) -> Key:
+        """Equal for two wordings of the same thing; what :func:`fastha.net.keys.key_of` finds in a kernel
+        message. Read from ``add`` when it is asked for: thousands of objects are kept, and few compared."""
+        return ("link", self.ifindex) if self.kind is ObjectKind.LINK else message_key(self.add)
 
 
 def in_order(objects: Iterable[PlanObject]) -> list[PlanObject]:

@@ -127,7 +127,6 @@ def plan_objects(spec: DeviceSpec, link: Link) -> list[PlanObject]:
     objects = [
         PlanObject(
             kind=ObjectKind.LINK,
-            key=("link", link.ifindex),
             add=rtnl.link_set_arp_ignore(link.ifindex, 1) + rtnl.link_set(link.ifindex, up=True),
             remove=rtnl.link_set(link.ifindex, up=False),
             family=socket.AF_UNSPEC,

@@ -291,7 +291,7 @@ class Manager:
                 running.slot, msgspec.structs.replace(spec, drop=drop, announce_on_replace=announce)
             )
         running.digest = digest
-        running.plan = msgspec.structs.replace(plan, spec=None)
+        running.plan = msgspec.structs.replace(plan, spec=None, watched=())
         for slot in running.socks:
             if slot not in socks:
                 self._sockets.drop(slot, running.slot)

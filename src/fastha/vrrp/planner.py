@@ -80,7 +80,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The interface of the instance."""
     source: IPAddress | None
     watched: tuple[tuple[int, int], ...]
-    """(ifindex, family) on which others may claim our addresses."""
+    """(ifindex, family) on which others may claim our addresses; none once sockets listen there."""
     filtered: tuple[FilterAddress, ...]
     """Addresses whose traffic is dropped (no_accept, strict)."""
 
