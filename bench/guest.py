@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from bench.lvs_checks import serve
 from bench.lvs_ipvs import table as requests_of
 from bench.lvs_ipvs import timed
 from fastha._core.ipvs import IpvsSocket
-from fastha.lab import cpu_seconds, pss_kib
+from fastha.lab import pss_kib
 
+TICKS = os.sysconf("SC_CLK_TCK")
 Samples = dict[str, list[float]]
 HERE = Path("/run/bench")
 
@@ -127,6 +129,13 @@ def destinations() -> list[str]:
     return [line for line in Path("/proc/net/ip_vs").read_text().splitlines() if line.startswith("  -> 7F")]
 
 
+def weight_of(number: int) -> int:
+    """The weight in the table of the real server that `text_of` made as that number."""
+    address = f"  -> 7F01{number // 250:02X}{number % 250 + 1:02X}:"
+    line = next(line for line in destinations() if line.startswith(address))
+    return int(line.split()[3])
+
+
 def whole(daemon: str, services: int, servers: int, rounds: int) -> Samples:
     """From its start to the whole table, and from SIGHUP to one changed weight, of a whole daemon."""
     found: Samples = {"start_s": [], "change_s": [], "pss_kib": []}
@@ -138,7 +147,7 @@ def whole(daemon: str, services: int, servers: int, rounds: int) -> Samples:
             it.write(text_of(services, servers, weight=weight))
             it.reload()
             found["change_s"].append(
-                until(lambda weight=weight: f" {weight} " in destinations()[-1], 60, "the new weight")
+                until(lambda weight=weight: weight_of(services * servers - 1) == weight, 60, "the new weight")
             )
             assert len(destinations()) == services * servers
             time.sleep(1)
@@ -154,6 +163,15 @@ def taken() -> int:
         x.split() for x in Path("/proc/net/snmp").read_text().splitlines() if x.startswith("Tcp:")
     )
     return int(values[names.index("PassiveOpens")])
+
+
+def used(it: Daemon) -> float:
+    """Processor time so far, in seconds: in ticks, for this kernel counts nothing finer."""
+    total = 0
+    for pid in it.pids():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
 
 
 def checks(daemon: str, kind: str, count: int, seconds: float) -> Samples:
@@ -176,16 +194,16 @@ def checks(daemon: str, kind: str, count: int, seconds: float) -> Samples:
             steps.append(min(now, count) - min(seen, count))
             seen = now
         time.sleep(4)
-        used, done, began = sum(map(cpu_seconds, it.pids())), taken(), time.perf_counter()
+        spent, done, began = used(it), taken(), time.perf_counter()
         time.sleep(seconds)
-        used, done = sum(map(cpu_seconds, it.pids())) - used, taken() - done
+        spent, done = used(it) - spent, taken() - done
         passed = time.perf_counter() - began
         assert done, "no checks"
         return {
             "busiest_percent": [100 * max(steps) / count],
             "checks_per_s": [done / passed],
-            "us_per_check": [used / done * 1e6],
-            "core_percent": [100 * used / passed],
+            "us_per_check": [spent / done * 1e6],
+            "core_percent": [100 * spent / passed],
             "pss_kib": [sum(map(pss_kib, it.pids()))],
         }
     except AssertionError as error:

@@ -37,6 +37,11 @@ def one_heap() -> bool:
     locked memory. Returns False where the C library has no such setting.
     """
 
+def give_back() -> bool:
+    """Gives memory that was freed back to the kernel (glibc's malloc_trim), while it may: of locked memory
+    nothing goes back. Returns whether anything did.
+    """
+
 class EngineError(OSError):
     """The engine, or one of its sockets, could not be made, or does not answer."""
 

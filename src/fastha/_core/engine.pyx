@@ -311,12 +311,24 @@ cdef extern from *:
         return 0;
     #endif
     }
+    static int fh_give_back(void) {
+    #ifdef __GLIBC__
+        return malloc_trim(0);
+    #else
+        return 0;
+    #endif
+    }
     """
     int fh_one_heap() nogil
+    int fh_give_back() nogil
 
 
 def one_heap():
     return bool(fh_one_heap())
+
+
+def give_back():
+    return bool(fh_give_back())
 
 
 class EngineError(OSError):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastha import __version__
-from fastha._core.engine import Engine, EngineError
+from fastha._core.engine import Engine, EngineError, give_back
 from fastha.config.model import Config
 from fastha.net.filters import choose
 from fastha.net.sysctl import disable_local_igmp
@@ -132,6 +132,7 @@ class Daemon:
         self.trials.register(self.control.add)
         try:
             loop.set_exception_handler(self._uncaught)
+            give_back()  # what loading the modules left: from here on memory is locked
             for warning in self.engine.start():
                 self.log("warning", warning)
             loop.add_reader(self.engine.fileno(), self._events)

@@ -14,12 +14,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import mmap
 import os
 import pickle
 import select
 import signal
+import struct
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +31,7 @@ from fastha.config.result import LoadResult
 LIMIT_S = 120.0
 """A file that takes longer is not read to its end."""
 _PR_SET_PDEATHSIG = 1
+_LENGTH = struct.Struct("=Q")
 
 
 class Reading:
@@ -41,34 +45,41 @@ class Reading:
 
     def result(self, limit_s: float = LIMIT_S) -> LoadResult:
         """Waits for it. Never raises for what a file says, or how long that is."""
-        data = b""
         if self._pid > 0:
             try:
-                data = self._received(time.monotonic() + limit_s)
+                with self._received(time.monotonic() + limit_s) as data:
+                    if len(data):
+                        found = pickle.loads(data)  # noqa: S301  (of our own child)
+                        assert isinstance(found, LoadResult)
+                        return found
             except TimeoutError:
                 return self._endless(limit_s)
-        if data:
-            found = pickle.loads(data)  # noqa: S301  (of our own child)
-            assert isinstance(found, LoadResult)
-            return found
         return self._read()
 
     # ---------------------------------------------------------------- the parent
 
-    def _received(self, deadline: float) -> bytes:
-        """What the child made; nothing if it did not come to its end."""
-        parts: list[bytes] = []
-        late = True
+    @contextlib.contextmanager
+    def _received(self, deadline: float) -> Iterator[memoryview]:
+        """What the child made; nothing if it did not come to its end. The memory is a mapping of its own,
+        and goes back whole."""
+        waiting = select.poll()
+        waiting.register(self._pipe, select.POLLIN)
+        size, have, late = bytearray(_LENGTH.size), 0, False
+        mapping = None
         try:
-            waiting = select.poll()
-            waiting.register(self._pipe, select.POLLIN)
-            while (left := deadline - time.monotonic()) > 0:
-                if waiting.poll(left * 1000):
-                    part = os.read(self._pipe, 1 << 20)
-                    if not part:
-                        late = False
-                        break
-                    parts.append(part)
+            into = memoryview(size)
+            while have < len(into):
+                left = deadline - time.monotonic()
+                if left <= 0 or not waiting.poll(left * 1000):
+                    late = True
+                    break
+                more = os.readv(self._pipe, [into[have:]])
+                if more == 0:
+                    break
+                have += more
+                if mapping is None and have == len(into):
+                    mapping = mmap.mmap(-1, _LENGTH.unpack(size)[0])
+                    into, have = memoryview(mapping), 0
         finally:
             os.close(self._pipe)
             if late:
@@ -77,7 +88,12 @@ class Reading:
             self._pid = -1
         if late:
             raise TimeoutError
-        return b"".join(parts) if status == 0 else b""
+        whole = mapping is not None and status == 0
+        with into if whole else memoryview(b"") as data:
+            yield data
+        if mapping is not None:
+            into.release()
+            mapping.close()
 
     def _endless(self, limit_s: float) -> LoadResult:
         from fastha.config.diagnostics import Diagnostic  # noqa: PLC0415
@@ -117,9 +133,11 @@ class Reading:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             gc.disable()
-            data = memoryview(pickle.dumps(self._read(), 5))
-            while data:
-                data = data[os.write(pipe, data) :]
+            made = pickle.dumps(self._read(), 5)
+            for part in (_LENGTH.pack(len(made)), made):
+                data = memoryview(part)
+                while data:
+                    data = data[os.write(pipe, data) :]
             status = 0
         finally:
             os._exit(status)
