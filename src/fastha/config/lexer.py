@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from .model import Span
 
 OPEN, CLOSE = "{", "}"
 BLANK = " \t\r\v\f"
+_PLAIN = re.compile(r"""[^ \t\r\v\f!#{}"'\\]+""")
+"""A word, or the begin of one, in which no character means anything."""
+_ENDS = " \t\r!#"
 _ESCAPES = {
     **{"a": "\a", "b": "\b", "E": "\x1b", "f": "\f"},
     **{"n": "\n", "r": "\r", "t": "\t", "v": "\v"},
@@ -55,6 +60,11 @@ def words_of(
             continue
         if found and found[-1].text in commands and not found[-1].quoted and _begins(found):
             return _command_line(found, text, at, file, line)
+        plain = _PLAIN.match(text, at)
+        if plain is not None and ((end := plain.end()) == size or text[end] in _ENDS):
+            found.append(Word(text[at:end], Span(file, line, start + 1), text))
+            at = end
+            continue
         out: list[str] = []
         quoted = False
         while at < size:
@@ -72,7 +82,7 @@ def words_of(
                 out.append(text[at + 1])
                 at += 2
                 continue
-            if c in " \t\r!#" or (c in "{}" and not _in_reference(text, start, at)):
+            if c in _ENDS or (c in "{}" and not _in_reference(text, start, at)):
                 break
             out.append(c)
             at += 1

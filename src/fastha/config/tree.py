@@ -12,6 +12,8 @@ from .lexer import Word, words_of
 from .model import Span
 from .source import Line
 
+_BRACES = ("{", "}")
+
 
 class Statement(msgspec.Struct):
     """A line's keyword with its words; `block` when one was opened."""
@@ -56,14 +58,6 @@ def parse(
         if problem is not None:
             reporter.add("warning", "FH0113", problem, words[-1].span, line.text)
         statement: list[Word] = []
-
-        def finish() -> None:
-            nonlocal statement, last
-            if statement:
-                last = Statement(statement)
-                open_blocks[-1][0].append(last)
-                statement = []
-
         if (
             words
             and last is not None
@@ -77,9 +71,14 @@ def parse(
             open_blocks.append((last.block, last))
             last = None
         for word in words:
+            if word.quoted or word.text not in _BRACES:
+                statement.append(word)
+                continue
+            if statement:
+                last = Statement(statement)
+                open_blocks[-1][0].append(last)
+                statement = []
             if word.opens:
-                if statement:
-                    finish()
                 if last is None or last.block is not None:
                     text = "a block is opened that belongs to no keyword; it is skipped"
                     reporter.add("warning", "FH0108", text, word.span, word.line_text)
@@ -87,16 +86,15 @@ def parse(
                 last.block = []
                 open_blocks.append((last.block, last))
                 last = None
-            elif word.closes:
-                finish()
+            else:
                 last = None
                 if len(open_blocks) == 1:
                     reporter.add("warning", "FH0108", "a closing brace in excess", word.span, word.line_text)
                 else:
                     open_blocks.pop()
-            else:
-                statement.append(word)
-        finish()
+        if statement:
+            last = Statement(statement)
+            open_blocks[-1][0].append(last)
     for _, owner in open_blocks[:0:-1]:
         assert owner is not None
         text = f"the block of {owner.keyword} is not closed"
