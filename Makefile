@@ -32,6 +32,7 @@ test: build test-c
 	$(BIN)/python -m pytest -m "not wire"; rest=$$?; \
 	wait $$soak || { tail -n 60 build/soak/log; exit 1; }; \
 	grep '^soak' build/soak/log; exit $$rest
+	$(BIN)/python -m pytest bench -q --benchmark-disable --timeout=120
 	$(BIN)/python -m pytest -m wire $(if $(WIRE_JOBS),-n $(WIRE_JOBS) --dist loadfile)
 
 test-c:

@@ -1,5 +1,5 @@
 """SMTP_CHECK, DNS_CHECK, GRPC_CHECK and GREETING_CHECK against servers that others wrote: aiosmtpd, dnsmasq,
-gRPC's own health service, Redis and PostgreSQL. Up, wrong answers, killed, and back."""
+gRPC's own health service, Redis, MariaDB and PostgreSQL. Up, wrong answers, killed, and back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from fastha.lvs.checkers.base import Result
 
 REDIS = shutil.which("redis-server", path="/usr/bin:/usr/sbin")
 DNSMASQ = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin")
+MARIADB = shutil.which("mariadbd", path="/usr/sbin:/usr/bin")
 POSTGRES = next((str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
 
 
@@ -214,3 +216,33 @@ def test_postgresql() -> None:
             server.send_signal(signal.SIGINT)
             server.wait(30)
         assert not check(GreetingCheck, port, protocol="postgresql").ok
+
+
+@pytest.mark.skipif(MARIADB is None, reason="mariadbd is not installed (tools/debian-setup test)")
+def test_mariadb() -> None:
+    assert MARIADB is not None
+    with tempfile.TemporaryDirectory() as name:
+        folder, port = Path(name), free_port()
+        options = [
+            MARIADB, "--no-defaults", f"--datadir={folder}", f"--socket={folder}/socket", f"--port={port}",
+            "--bind-address=127.0.0.1", "--skip-grant-tables", "--skip-networking=0", "--max-connections=10",
+            "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M",
+            *(["--user=root"] if os.geteuid() == 0 else []),
+        ]  # fmt: skip
+        with running(*options) as server:
+            until_ok(lambda: check(GreetingCheck, port, protocol="mysql"))
+            found = check(GreetingCheck, port, protocol="mysql")
+            assert "MariaDB" in found.reason
+            # When all of its connections are taken it says so itself, in its greeting.
+            with ExitStack() as held:
+                for _ in range(12):  # the fewest that it can be limited to are ten, and one for its master
+                    held.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+                patience = time.monotonic() + 20
+                while (full := check(GreetingCheck, port, protocol="mysql")).ok:
+                    assert time.monotonic() < patience
+                assert "Too many connections" in full.reason
+            until_ok(lambda: check(GreetingCheck, port, protocol="mysql"))
+            assert not check(GreetingCheck, port, protocol="redis").ok
+            server.kill()
+            server.wait(30)
+        assert not check(GreetingCheck, port, protocol="mysql").ok
