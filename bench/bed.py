@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.daemons import DAEMONS, Vrrp
+from bench.daemons import DAEMONS, Adapter, Vrrp
 from fastha.lab import Capture, Daemon, FasthaDaemon, Lab, LabError, Node, cpu_seconds, wait_for
 
 HIGH, LOW = 200, 100
@@ -35,10 +35,10 @@ class Bed:
         """Router 1 or 2."""
         return self.lab.nodes[f"r{number}"]
 
-    def daemon(self, number: int, count: int, interval_ms: int, priority: int | None = None) -> Daemon:
-        """The daemon of router 1 or 2 with so many virtual routers, not yet started."""
+    def routers(self, number: int, count: int, interval_ms: int, priority: int | None = None) -> list[Vrrp]:
+        """So many virtual routers, as router 1 or 2 has them."""
         given = priority or (HIGH if number == 1 else LOW)
-        routers = [
+        return [
             Vrrp(
                 vrid=vrid_of(index),
                 priority=given,
@@ -49,8 +49,16 @@ class Bed:
             )
             for index in range(count)
         ]
-        kinds = self.kind.split(MIXED)  # of one kind, or the higher router's and the lower one's
-        return DAEMONS[kinds[number - 1 if len(kinds) > 1 else 0]].make(self.node(number), routers)
+
+    def adapter(self, number: int) -> Adapter:
+        """The daemon of router 1 or 2: of one kind, or the higher router's and the lower one's."""
+        kinds = self.kind.split(MIXED)
+        return DAEMONS[kinds[number - 1 if len(kinds) > 1 else 0]]
+
+    def daemon(self, number: int, count: int, interval_ms: int, priority: int | None = None) -> Daemon:
+        """The daemon of router 1 or 2 with so many virtual routers, not yet started."""
+        routers = self.routers(number, count, interval_ms, priority)
+        return self.adapter(number).make(self.node(number), routers)
 
     def masters(self, number: int, since: int) -> dict[tuple[int, int], int]:
         """For each virtual router (segment, vrid), when router ``number`` first advertised it since a

@@ -6,6 +6,7 @@ NAMES = (
     "steady",
     "jitter",
     "start",
+    "reload",
     "flood",
     "checks",
     "ipvs",
