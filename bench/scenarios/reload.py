@@ -12,8 +12,8 @@ from bench.model import Case, Goal, Metric, Size
 from fastha.lab import Capture, wait_for
 
 TITLE = "Reload"
-TEXT = """A master alone. Its file is written anew with another priority for one virtual router, and it is told by
-SIGHUP. *To the change*: until the first advert with that priority, which waits for its turn in the
+TEXT = """A master alone. Its file is written anew with another priority for one virtual router; it is told
+by SIGHUP. *To the change*: until the first advert with that priority, which waits for its turn in the
 advert interval. *Longest gap* is the longest silence of each virtual router in all of that time, in
 advert intervals; *said goodbye* counts adverts of priority 0.
 """
