@@ -52,7 +52,8 @@ class Goal:
 
 
 class Scenario(Protocol):
-    """One file under ``bench/scenarios`` that has these."""
+    """One file under ``bench/scenarios`` that has these; and perhaps ``REMARKS``: what stands between fastha
+    and the goals that it does not reach."""
 
     TITLE: str
     TEXT: str

@@ -81,6 +81,9 @@ def _section(name: str, data: dict[str, Any], target: Path) -> str:
     goals = [line for goal in scenario.GOALS for line in _goal(goal, data["cases"])]
     if goals:
         out += ["Goals:", "", *goals, ""]
+    remarks = getattr(scenario, "REMARKS", "")
+    if remarks:
+        out.append(_flow(remarks))
     return "\n".join(out)
 
 
