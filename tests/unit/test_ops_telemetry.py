@@ -7,8 +7,10 @@ import json
 import os
 import re
 import socket
+import tracemalloc
 from pathlib import Path
 
+import msgspec
 import pytest
 from ops_support import run, until
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,7 +20,7 @@ from fastha.telemetry import history as history_module
 from fastha.telemetry.dump_json import dump_json
 from fastha.telemetry.dump_text import dump_data, dump_stats
 from fastha.telemetry.files import Dump, dump_path, write_file
-from fastha.telemetry.history import History, HistoryMark, HistoryRecord, merge
+from fastha.telemetry.history import History, HistoryMark, HistoryRecord, merge, read_records
 from fastha.telemetry.log import (
     FileSink,
     JournalSink,
@@ -296,6 +298,31 @@ def test_history_is_bounded(tmp_path: Path) -> None:
     again = History(path, log=print)
     assert 20 < again.load() <= 100
     assert again.records()[-1].wall_ns == 499
+
+
+def test_a_long_history_never_is_in_memory_as_a_whole(tmp_path: Path) -> None:
+    """What the daemon once had in its memory stays locked there."""
+    path, size = tmp_path / "h", 4 << 20
+    line = msgspec.json.encode(record(7)) + b"\n"
+    path.write_bytes(line * (size // len(line) + 1))
+
+    async def body() -> None:
+        history = History(path, log=print, max_bytes=size)
+        assert history.load() == 500
+        history.append(record(8))
+        assert path.exists()
+        await history.close()
+        assert await history.since(8) == [r for r in history.records() if r.wall_ns == 8]
+
+    tracemalloc.start()
+    try:
+        run(body())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size // 2 - len(line) <= path.stat().st_size <= size // 2
+    assert most < 2 << 20, f"{most >> 10} KiB"
+    assert all(r.wall_ns in (7, 8) for r in read_records(path.read_bytes().splitlines()))
 
 
 def test_a_full_disk_is_told_once_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,9 @@ def test_more_instances_than_there_is_room_for_are_refused_by_name() -> None:
         addresses = [f"10.9.{n // 250}.{n % 250 + 1}/32" for n in range(count)]
         return config(
             *(
-                instance(f"I{n}", vrid=n % 255 + 1, interface=f"eth{n // 255}", addresses=[address])
+                instance(
+                    f"I{n}", vrid=n % 255 + 1, priority=100, interface=f"eth{n // 255}", addresses=[address]
+                )
                 for n, address in enumerate(addresses)
             )
         )

@@ -88,13 +88,13 @@ def command(what: str, last: float, peer: Any, history: Path, control_socket: Pa
 
 def _from_file(history: Path, what: str, last: float) -> dict[str, Any]:
     """What the history knows, when no daemon does."""
+    since = (time.time() - last) * 1e9
     try:
-        text = history.read_bytes()
+        with history.open("rb") as file:
+            records = [r for r in read_records(file) if r.wall_ns >= since and r.name in (what, "")]
     except OSError as error:
         raise click.ClickException(f"and no history can be read: {history}: {error.strerror}") from None
     click.echo(f"what follows is from {history}", err=True)
-    since = (time.time() - last) * 1e9
-    records = [r for r in read_records(text) if r.wall_ns >= since and r.name in (what, "")]
     return {"node": os.uname().nodename, "now": [], "events": [event_of(r) for r in records]}
 
 

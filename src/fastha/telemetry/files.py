@@ -12,7 +12,7 @@ import contextlib
 import enum
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -53,13 +53,13 @@ def dump_path(
     return folder / base.parent / name
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Writes `path` whole or not at all: into a new file beside it, which then takes its name. Raises
-    OSError."""
+def write_file(path: Path, data: bytes | Iterable[bytes], mode: int = 0o600) -> None:
+    """Writes `path` whole or not at all: into a new file beside it, which then takes its name. `data`: all of
+    it, or its pieces. Raises OSError."""
     fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(fd, "wb") as file:
-            file.write(data)
+            file.writelines((data,) if isinstance(data, bytes) else data)
             os.fchmod(file.fileno(), mode)
         Path(temporary).rename(path)
     except BaseException:

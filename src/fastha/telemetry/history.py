@@ -9,6 +9,7 @@ written as soon as there is room.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -80,14 +81,14 @@ class History:
     def load(self) -> int:
         """Reads what earlier runs left; how many records that were. A missing file is no error."""
         try:
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                lines = deque(file, maxlen=self._limit)
         except FileNotFoundError:
             return 0
         except OSError as error:
             self._tell(f"cannot read the history {self.path}: {error.strerror}")
             return 0
-        for record in read_records(data):
-            self._records.append(record)
+        self._records.extend(read_records(lines))
         return len(self._records)
 
     def append(self, record: HistoryRecord) -> None:
@@ -126,11 +127,12 @@ class History:
 
     def _from_file(self, since_ns: int, until: HistoryRecord) -> list[HistoryRecord]:
         found = []
-        for record in read_records(self.path.read_bytes() if self.path.exists() else b""):
-            if record == until:
-                break
-            if record.wall_ns >= since_ns:
-                found.append(record)
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            for record in read_records(file):
+                if record == until:
+                    break
+                if record.wall_ns >= since_ns:
+                    found.append(record)
         return found
 
     async def close(self) -> None:
@@ -177,11 +179,14 @@ class History:
         return ""
 
     def _cut_back(self) -> None:
-        if self.path.stat().st_size <= self._max_bytes:
+        """Drops the older half. In pieces: what the daemon once had in its memory is locked there."""
+        size = self.path.stat().st_size
+        if size <= self._max_bytes:
             return
-        data = self.path.read_bytes()
-        start = data.find(b"\n", len(data) - self._max_bytes // 2) + 1
-        write_file(self.path, data[start:], 0o640)
+        with self.path.open("rb") as file:
+            file.seek(size - self._max_bytes // 2)
+            file.readline()
+            write_file(self.path, iter(lambda: file.read(1 << 16), b""), 0o640)
 
     def _line(self, record: HistoryRecord) -> bytes:
         try:
@@ -200,10 +205,10 @@ class History:
             self._log(text)
 
 
-def read_records(data: bytes) -> Iterator[HistoryRecord]:
-    """The records in the text of a history; lines that are none are skipped."""
+def read_records(lines: Iterable[bytes]) -> Iterator[HistoryRecord]:
+    """The records in the lines of a history; those that are none are skipped."""
     decoder = msgspec.json.Decoder(HistoryRecord)
-    for line in data.splitlines():
+    for line in lines:
         try:
             yield decoder.decode(line)
         except msgspec.DecodeError:
