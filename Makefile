@@ -22,9 +22,10 @@ demo: build
 	@tools/debian-setup demo
 	@$(BIN)/fastha lab demo
 
-# WIRE_JOBS=2 runs the tests on wires two files at a time: most of their time is waiting, but on a busy machine their
-# bounds are hurt sooner. The soak runs beside the tests that do not look at the clock of a wire. SOAK_CI_SECONDS=0 leaves it out.
+# The tests on wires run two files at a time, for most of their time is waiting; WIRE_JOBS=1 where a machine is too busy
+# for that. The soak runs beside the tests that do not look at the clock of a wire. SOAK_CI_SECONDS=0 leaves it out.
 SOAK_CI_SECONDS ?= 180
+WIRE_JOBS ?= 2
 test: build test-c
 	@tools/debian-setup test
 	@mkdir -p build/soak
@@ -33,7 +34,7 @@ test: build test-c
 	wait $$soak || { tail -n 60 build/soak/log; exit 1; }; \
 	grep '^soak' build/soak/log; exit $$rest
 	$(BIN)/python -m pytest bench -q --benchmark-disable --timeout=120
-	$(BIN)/python -m pytest -m wire $(if $(WIRE_JOBS),-n $(WIRE_JOBS) --dist loadfile)
+	$(BIN)/python -m pytest -m wire -n $(WIRE_JOBS) --dist loadfile
 
 test-c:
 	@tools/debian-setup test
