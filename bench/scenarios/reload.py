@@ -13,9 +13,9 @@ from fastha.lab import Capture, wait_for
 
 TITLE = "Reload"
 TEXT = """A master alone. Its file is written anew with another priority for one virtual router; it is told
-by SIGHUP. *To the change*: until the first advert with that priority, which waits for its turn in the
-advert interval. *Longest gap* is the longest silence of each virtual router in all of that time, in
-advert intervals; *said goodbye* counts adverts of priority 0.
+by SIGHUP. *To the change*: until the first advert with that priority. *Longest gap* is the longest silence
+of each virtual router in all of that time, in advert intervals; *said goodbye* counts adverts of priority
+0.
 """
 METRICS = (
     Metric("change_ms", "to the change, ms", ("min", "p50", "max"), 1, plot=True),
