@@ -20,7 +20,7 @@ GOALS = ()
 
 def cases(size: Size) -> list[Case]:
     """Virtual servers times real servers, and how many reloads."""
-    plan = {"smallest": ((1, 2, 1),), "quick": ((20, 50, 1),), "full": ((10, 10, 3), (100, 100, 3))}[size]
+    plan = {"smallest": ((1, 2, 1),), "quick": ((10, 20, 1),), "full": ((10, 10, 3), (100, 100, 3))}[size]
     return [
         Case(
             f"{services} x {servers}",
