@@ -1,16 +1,12 @@
-"""The instances of a daemon: from a configuration to a running engine, and from the engine's events to
-their state.
+"""The instances of a daemon: from a configuration to a running engine.
 
-Start and reload are the same thing: the difference between what runs and what is wanted. An instance is
-the same one if
-its VRID, family, interface and way of addressing are the same, whatever its name (keepalived's rule), so
-that it keeps its
-role. What does not change is not touched. Links and addresses that come and go lead to the plans they
-concern being made
-again.
+Start and reload are the same thing: the difference between what runs and what is wanted. An instance is the
+same one if its VRID, family, interface and way of addressing are the same, whatever its name (keepalived's
+rule), so that it keeps its role. What does not change is not touched. Links and addresses that come and go
+lead to the plans they concern being made again.
 
-The manager never waits for the engine; it tells the daemon what happened through `on_transition` and
-`on_note`.
+The manager never waits for the engine. What the engine tells goes to `happenings`, and from there to the
+daemon through `on_transition` and `on_note`.
 """
 
 from __future__ import annotations
@@ -22,8 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from fastha._core.engine import CAUSES, Engine, Event
-from fastha._core.events import EventKind, Fault
+from fastha._core.engine import Engine, Event
+from fastha._core.events import Fault
 from fastha._core.spec import VrrpSpec
 from fastha.config.model import Config, Track, VrrpInstance
 from fastha.net.filters import Filter, FilterAddress, FilterError
@@ -34,11 +30,10 @@ from fastha.net.plan import ObjectKind, PlanObject, difference
 from fastha.net.sysctl import SysctlError, SysctlKeeper, ipv4
 from fastha.net.vmac import DeviceError, DeviceManager, DeviceSpec
 
-from . import words
-from .causes import fault_cause
+from .happenings import Happenings
 from .planner import Device, Plan, devices_of, plan_instance
-from .records import Level, Mark, Note, Transition
-from .running import NO_DEVICES, Identity, Running, identity
+from .records import Level, Note, Transition
+from .running import NO_DEVICES, TRACKED, Identity, Running, identity
 from .sockets import Sockets
 from .world import Paces, Prospect, World, world_of
 
@@ -53,7 +48,6 @@ _TOLD = (
     | Fault.CONFIG
     | Fault.LEAVE
 )
-_TRACKED = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
 _PLANNED = Fault.NO_SOURCE | Fault.CONFIG
 """Faults that planning sets and clears."""
 
@@ -94,7 +88,6 @@ class Manager:
         self.filter: Filter | None = None
         self._netlink = netlink
         self._sysctls = sysctls
-        self._on_transition = on_transition
         self._on_note = on_note
         self.on_started: Callable[[Running], None] | None = None
         """Called with an instance that the engine has just been given, and that has not begun yet."""
@@ -111,8 +104,16 @@ class Manager:
         wish."""
         self._held = True
         self._routes_watched = False
-        self._links_down: set[int] = set()
         self._stopped = asyncio.Event()
+        self._happenings = Happenings(
+            engine,
+            table,
+            self.instances,
+            self._by_slot,
+            on_gone=self._gone,
+            on_transition=on_transition,
+            on_note=on_note,
+        )
 
     # ---------------------------------------------------------------- looking
 
@@ -121,6 +122,14 @@ class Manager:
         """The addresses of all instances, packed: never the source of an advert, and no news when they
         change."""
         return self._world.ours
+
+    def event(self, event: Event) -> None:
+        """Takes in one engine event."""
+        self._happenings.event(event)
+
+    def is_up(self, name: str) -> bool:
+        """Whether an interface exists and carries; what the engine has just told counts before the table."""
+        return self._happenings.is_up(name)
 
     def by_name(self, name: str) -> Running | None:
         """The instance of that name."""
@@ -446,21 +455,11 @@ class Manager:
                 self.engine.link_delays(link.ifindex, delay.up_ns, delay.down_ns)
         touched = False
         for running in list(self.instances.values()):
-            if self._interfaces(running) & names:
+            if running.interfaces & names:
                 self._plan(running)
                 touched = True
         if touched:
             self._apply_filters()
-
-    def _interfaces(self, running: Running) -> set[str]:
-        conf = running.conf
-        found = {conf.interface or ""}
-        found.update(a.dev for a in (*conf.addresses, *conf.excluded) if a.dev)
-        found.update(t.name for t in conf.track_interfaces)
-        found.update(r.dev for r in conf.routes if r.dev)
-        found.update(h.dev for r in conf.routes for h in r.nexthops if h.dev)
-        found.update(d.spec.name for d in running.devices.values())
-        return found - {""}
 
     # ---------------------------------------------------------------- what moves an instance
 
@@ -471,7 +470,7 @@ class Manager:
         if running is None:
             return
         running.tracking = reasons
-        told = (running.told & ~int(_TRACKED)) | (faults & int(_TRACKED))
+        told = (running.told & ~int(TRACKED)) | (faults & int(TRACKED))
         if told == running.told and delta == running.delta:
             return
         running.told, running.delta = told, delta
@@ -539,125 +538,3 @@ class Manager:
         self._free.append(running.slot)
         if not self._leaving:
             self._stopped.set()
-
-    # ---------------------------------------------------------------- events
-
-    def event(self, event: Event) -> None:
-        """Takes in one engine event."""
-        kind = event.kind
-        running = self._by_slot.get(event.slot)
-        told = words.engine_note(event)
-        if told is not None:
-            self._on_note(told)
-            if kind == EventKind.RESYNC:
-                self._resync()
-        elif kind == EventKind.LINK:
-            self._link(event.slot, bool(event.arg[0]), event.at)
-        elif running is None:
-            return
-        elif kind == EventKind.STATE:
-            self._state(running, event)
-        elif kind == EventKind.TIMELINE:
-            self._timeline(running, event)
-        elif kind == EventKind.STOPPED:
-            self._gone(running)
-        else:
-            if kind == EventKind.NEW_MASTER:
-                running.master = words.address_text(event.address)
-            index = event.arg[1] if kind == EventKind.NETLINK_ERROR else event.arg[0]
-            note = words.note_of(event, running.name, running.item(index))
-            if note is not None:
-                self._on_note(note)
-
-    def _link(self, ifindex: int, up: bool, at: int) -> None:
-        """A link that instances depend on went down, or came up again."""
-        link = self.table.by_index(ifindex)
-        name = link.name if link is not None else f"interface {ifindex}"
-        if up == (ifindex not in self._links_down):
-            return
-        if up:
-            self._links_down.discard(ifindex)
-        elif any(name in self._interfaces(running) for running in self.instances.values()):
-            self._links_down.add(ifindex)
-        else:
-            return
-        text = f"Netlink reports {name} {'up' if up else 'down'}"
-        self._on_note(
-            Note(kind="link", level=Level.NOTICE, text=text, monotonic_ns=at, number=int(up), peer=name)
-        )
-
-    def is_up(self, name: str) -> bool:
-        """Whether an interface exists and carries; what the engine has just told counts before the table."""
-        link = self.table.by_name(name)
-        return link is not None and link.up and link.ifindex not in self._links_down
-
-    def _resync(self) -> None:
-        """Events were lost: read the states instead."""
-        for running in self.instances.values():
-            running.state = str(self.engine.status(running.slot)["state"])
-
-    def _state(self, running: Running, event: Event) -> None:
-        self._flush(running)
-        old, new = words.state_name(event.arg[0]), words.state_name(event.arg[1])
-        running.state = new
-        running.since_ns = event.at
-        offset = time.time_ns() - time.monotonic_ns()
-        running.since_wall_ns = event.at + offset
-        running.cause = words.cause_text(event)
-        if CAUSES[event.arg[2]] == "fault":
-            running.cause = fault_cause(running.conf, event.arg[3], self.is_up)
-        if new == "FAULT" and event.arg[3] & int(_TRACKED):
-            reasons = running.tracking
-            if event.arg[3] & int(Fault.BFD):
-                reasons = (*reasons, *running.bfd_reasons)
-            running.cause = "; ".join(reasons) or running.cause
-        if new == "MASTER":
-            running.master = str(running.plan.source) if running.plan is not None else ""
-        elif (new == "BACKUP" or CAUSES[event.arg[2]] == "successor heard") and any(event.address):
-            running.master = words.address_text(event.address)
-        shown = running.shown_state if new == "FAULT" else new
-        if new == "INIT" and running.deleted:
-            shown = "DELETED"
-        if old == "FAULT" and running.shown == "MAINT":
-            old = "MAINT"
-            if new == "BACKUP":
-                running.cause = "maintenance is over"
-        running.shown = shown
-        transition = Transition(
-            instance=running.name,
-            old=old,
-            new=shown,
-            cause=running.cause,
-            monotonic_ns=event.at,
-            wall_ns=running.since_wall_ns,
-            priority=event.v[5],
-            faults=event.arg[3],
-            peer=words.address_text(event.address),
-            peer_priority=self._priority_of(running, event.address),
-            marks=words.start_marks(event),
-            deleted=running.deleted,
-        )
-        if new == "MASTER":
-            # told with its whole timeline, which follows within the millisecond; or with what there is, at
-            # the next event
-            running.pending = transition
-            running.zero_ns = event.v[1] or event.v[0]
-            asyncio.get_running_loop().call_later(0.05, self._flush, running)
-        else:
-            self._on_transition(transition)
-
-    def _priority_of(self, running: Running, address: bytes) -> int:
-        """What a router advertised last, as far as it was heard."""
-        heard = (peer for peer in self.engine.peers(running.slot) if peer["address"] == address)
-        return next((int(peer["priority"]) for peer in heard), 0)
-
-    def _timeline(self, running: Running, event: Event) -> None:
-        if running.pending is not None:
-            marks: tuple[Mark, ...] = running.pending.marks + words.end_marks(event, running.zero_ns)
-            running.pending = msgspec.structs.replace(running.pending, marks=marks)
-            self._flush(running)
-
-    def _flush(self, running: Running) -> None:
-        if running.pending is not None:
-            pending, running.pending = running.pending, None
-            self._on_transition(pending)

@@ -18,6 +18,8 @@ from .records import Transition
 Identity = tuple[int, int, str, str]
 NO_DEVICES: Mapping[str, Device] = MappingProxyType({})
 """Of the many instances that have none."""
+TRACKED = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
+"""Faults that tracking sets and clears."""
 
 
 def identity(instance: VrrpInstance) -> Identity:
@@ -93,6 +95,18 @@ class Running:
         """What the engine calls by its number, as an operator would write it."""
         objects = self.plan.objects if self.plan is not None else ()
         return objects[number].text if number < len(objects) else "an object"
+
+    @property
+    def interfaces(self) -> set[str]:
+        """The interfaces that it has to do with, its own devices among them."""
+        conf = self.conf
+        found = {conf.interface or ""}
+        found.update(a.dev for a in (*conf.addresses, *conf.excluded) if a.dev)
+        found.update(t.name for t in conf.track_interfaces)
+        found.update(r.dev for r in conf.routes if r.dev)
+        found.update(h.dev for r in conf.routes for h in r.nexthops if h.dev)
+        found.update(d.spec.name for d in self.devices.values())
+        return found - {""}
 
     @property
     def name(self) -> str:
