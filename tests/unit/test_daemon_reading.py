@@ -83,6 +83,19 @@ def test_where_no_child_can_be_made_it_is_read_here(monkeypatch: pytest.MonkeyPa
     assert descriptors() == before
 
 
+def test_where_children_are_not_waited_for() -> None:
+    """A supervisor may have left SIGCHLD ignored: the kernel buries children itself then."""
+    code = (
+        "import signal\n"
+        "from pathlib import Path\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from fastha.daemon.reading import read\n"
+        f"print(read(Path('x'), text={TEXT!r}).ok)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 def test_one_that_never_ends_is_given_up() -> None:
     reading = Reading(Path("nowhere.conf"), text=TEXT)
     os.kill(reading._pid, signal.SIGSTOP)

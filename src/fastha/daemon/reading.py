@@ -84,11 +84,15 @@ class Reading:
             os.close(self._pipe)
             if late:
                 os.kill(self._pid, signal.SIGKILL)
-            _, status = os.waitpid(self._pid, 0)
+            status = 0
+            with contextlib.suppress(
+                ChildProcessError
+            ):  # where SIGCHLD is ignored there is nothing to wait for
+                _, status = os.waitpid(self._pid, 0)
             self._pid = -1
         if late:
             raise TimeoutError
-        whole = mapping is not None and status == 0
+        whole = mapping is not None and have == len(into) and status == 0
         with into if whole else memoryview(b"") as data:
             yield data
         if mapping is not None:
