@@ -8,6 +8,8 @@ repeated once when it fails. The run names each such test, and it fails all the 
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 SECOND_TRIES = 4
@@ -15,6 +17,9 @@ _RERUN = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started by a shell in the background, whose children would ignore it, too: some tests send it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_RERUN] = []
     config.pluginmanager.register(_Count(config.stash[_RERUN]))
 

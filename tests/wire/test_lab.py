@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -60,7 +61,11 @@ def test_a_file_becomes_a_lab_and_ctrl_c_takes_it_down(tmp_path: Path) -> None:
             assert len(_ours(up.pid)) == 3
         finally:
             up.send_signal(signal.SIGINT)
-            up.wait(20)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                up.wait(20)
+            late = up.poll() is None
+            up.kill()
+        assert not late, "it did not end"
     assert _ours(up.pid) == []
 
 
