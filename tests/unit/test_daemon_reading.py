@@ -66,10 +66,26 @@ def test_a_file_that_is_wrong_is_told() -> None:
     assert read(Path("/nowhere.conf")).config is None
 
 
-def test_a_child_that_is_killed_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("running", [False, True])
+def test_a_child_that_is_killed(running: bool) -> None:
+    """At the start it is done without; a daemon that runs does not try what may kill it, too."""
     reading = Reading(Path("nowhere.conf"), text=TEXT)
     os.kill(reading._pid, signal.SIGKILL)
-    assert reading.result().ok
+    result = reading.result(running=running)
+    assert result.ok is not running
+    assert not running or "ended by signal 9" in result.diagnostics[0].message
+    assert no_children()
+
+
+def test_a_parser_that_fails_is_seen_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours is no end of the child's alone: it is raised where it can be told."""
+
+    def broken(self: Reading) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(Reading, "_read", broken)
+    with pytest.raises(ZeroDivisionError):
+        read(Path("nowhere.conf"), text=TEXT)
     assert no_children()
 
 

@@ -6,7 +6,7 @@ daemon with thousands of instances stays small, its threads go on with their wor
 does to the parser costs a child. At the start the parent loads its other modules in that time.
 
 A fork, not another program: it may read what the daemon may, by capabilities that would be lost. Where no
-child can be made, or one ends before its time, the file is read here.
+child can be made, or one fails, the file is read here.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ class Reading:
     def __init__(self, path: Path, *, config_id: str | None = None, text: str | None = None) -> None:
         self._path, self._config_id, self._text = path, config_id, text
         self._pid = self._pipe = -1
+        self._status = 0
         with contextlib.suppress(OSError):
             self._fork()
 
-    def result(self, limit_s: float = LIMIT_S) -> LoadResult:
-        """Waits for it. Never raises for what a file says, or how long that is."""
+    def result(self, limit_s: float = LIMIT_S, *, running: bool = False) -> LoadResult:
+        """Waits for it. Never raises for what a file says, or how long that is. `running`: a daemon that has
+        something to lose; it does not try itself what killed the child (a lack of memory)."""
         if self._pid > 0:
             try:
                 with self._received(time.monotonic() + limit_s) as data:
@@ -53,7 +55,11 @@ class Reading:
                         assert isinstance(found, LoadResult)
                         return found
             except TimeoutError:
-                return self._endless(limit_s)
+                return self._failed(f"reading it was given up after {limit_s:.0f} s")
+            if running and os.WIFSIGNALED(self._status):
+                return self._failed(
+                    f"the process that read it was ended by signal {os.WTERMSIG(self._status)}"
+                )
         return self._read()
 
     # ---------------------------------------------------------------- the parent
@@ -84,26 +90,21 @@ class Reading:
             os.close(self._pipe)
             if late:
                 os.kill(self._pid, signal.SIGKILL)
-            status = 0
-            with contextlib.suppress(
-                ChildProcessError
-            ):  # where SIGCHLD is ignored there is nothing to wait for
-                _, status = os.waitpid(self._pid, 0)
-            self._pid = -1
+            with contextlib.suppress(ChildProcessError):  # nothing to wait for where SIGCHLD is ignored
+                _, self._status = os.waitpid(self._pid, 0)
         if late:
             raise TimeoutError
-        whole = mapping is not None and have == len(into) and status == 0
+        whole = mapping is not None and have == len(into) and self._status == 0
         with into if whole else memoryview(b"") as data:
             yield data
         if mapping is not None:
             into.release()
             mapping.close()
 
-    def _endless(self, limit_s: float) -> LoadResult:
+    def _failed(self, text: str) -> LoadResult:
         from fastha.config.diagnostics import Diagnostic  # noqa: PLC0415
         from fastha.config.model import Span  # noqa: PLC0415
 
-        text = f"reading it was given up after {limit_s:.0f} s"
         place = Span(str(self._path), 1)
         return LoadResult(None, (Diagnostic(severity="error", code="FH0001", message=text, span=place),))
 
@@ -148,5 +149,5 @@ class Reading:
 
 
 def read(path: Path, *, config_id: str | None = None, text: str | None = None) -> LoadResult:
-    """Reads a configuration and waits for it: for a thread that may wait."""
-    return Reading(path, config_id=config_id, text=text).result()
+    """Reads a configuration for a daemon that runs, and waits for it: for a thread that may wait."""
+    return Reading(path, config_id=config_id, text=text).result(running=True)
