@@ -50,6 +50,10 @@ GOALS = (
         ("10000 checks/s", "5000 HTTP checks/s"),
     ),
 )
+REMARKS = """The daemon is asked for the lag by `fastha show servers`, once at the begin of the span: it
+builds its answer about 10,000 real servers at one stretch, and checks that are due meanwhile begin late.
+Without being asked, 99 % begin within 50 ms (`python -m bench.lvs_checks`). Adverts are not touched by it.
+"""
 INTERVAL = 10
 _SERVER = """
 import sys
@@ -136,7 +140,7 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
             # every server has been asked once, and is asked every second
             first = _connections(node)
             wait_for("the checks run", lambda: _connections(node) - first >= count, timeout=60, every=0.5)
-            lags = _lags(master)
+            lags = _lags(master) if count else {}
             sleep_ms(2000 if seconds > 1 else 200)
             used, taken, began = sum(map(cpu_seconds, master.pids())), _connections(node), time.monotonic()
             begin = time.time_ns()
@@ -145,7 +149,7 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
             used, taken = sum(map(cpu_seconds, master.pids())) - used, _connections(node) - taken
             passed = time.monotonic() - began
             memory = sum(map(pss_kib, master.pids()))
-            lag = _p99((bound, count - lags.get(bound, 0)) for bound, count in _lags(master).items())
+            late = _lags(master) if count else {}
             sleep_ms(100)
             frames = made.capture.adverts("r1", since=begin, until=end)
             assert master.running
@@ -157,7 +161,7 @@ def measure(case: Case, daemon: str) -> dict[str, list[float]]:
         "deviation_ms": [abs(gap - INTERVAL) for gap in gaps_ms(frames)],
         "missed": [sum(max(0, round((b - a) / 1e6 / INTERVAL) - 1) for a, b in itertools.pairwise(times))],
         "checks_per_s": [taken / passed],
-        "lag_ms": [lag],
+        "lag_ms": [_p99((bound, number - lags.get(bound, 0)) for bound, number in late.items())],
         "core_percent": [100 * used / passed],
         "pss_kib": [memory],
     }
