@@ -8,6 +8,7 @@ up.
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import json
 import multiprocessing
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.lvs_checks import serve
+from bench.lvs_checks import taken as connections
 from bench.lvs_ipvs import table as requests_of
 from bench.lvs_ipvs import timed
 from fastha._core.ipvs import IpvsSocket
@@ -104,8 +106,13 @@ class Daemon:
         return (HERE / "log").read_text(errors="replace")[-1500:]
 
 
+def address_of(number: int) -> ipaddress.IPv4Address:
+    """The address of a real server, one of `lo`."""
+    return ipaddress.IPv4Address(f"127.1.{number // 250}.{number % 250 + 1}")
+
+
 def text_of(services: int, servers: int, *, port: int = 80, check: str = "", weight: int = 1) -> str:
-    """A configuration; `weight`: of the very last real server. Real servers are addresses of `lo`."""
+    """A configuration; `weight`: of the very last real server."""
     out = ["global_defs {", "    fastha_lvs_repair_interval 0", "}"]
     for service, server in itertools.product(range(services), range(servers)):
         if server == 0:
@@ -113,9 +120,7 @@ def text_of(services: int, servers: int, *, port: int = 80, check: str = "", wei
             out += ["    lb_algo wrr", "    lb_kind NAT", "    protocol TCP", "    delay_loop 1"]
         number = service * servers + server
         last = number == services * servers - 1
-        out.append(
-            f"    real_server 127.{1 + number // 62500}.{number // 250 % 250}.{number % 250 + 1} {port} {{"
-        )
+        out.append(f"    real_server {address_of(number)} {port} {{")
         out.append(f"        weight {weight if last else 1}")
         out += [f"        {check}"] if check else []
         out.append("    }")
@@ -131,7 +136,7 @@ def destinations() -> list[str]:
 
 def weight_of(number: int) -> int:
     """The weight in the table of the real server that `text_of` made as that number."""
-    address = f"  -> 7F01{number // 250:02X}{number % 250 + 1:02X}:"
+    address = f"  -> {int(address_of(number)):08X}:"
     line = next(line for line in destinations() if line.startswith(address))
     return int(line.split()[3])
 
@@ -158,11 +163,8 @@ def whole(daemon: str, services: int, servers: int, rounds: int) -> Samples:
 
 
 def taken() -> int:
-    """TCP connections that the kernel has taken."""
-    names, values = (
-        x.split() for x in Path("/proc/net/snmp").read_text().splitlines() if x.startswith("Tcp:")
-    )
-    return int(values[names.index("PassiveOpens")])
+    """TCP connections that this kernel has taken."""
+    return connections(Path("/proc/net/snmp").read_text())
 
 
 def used(it: Daemon) -> float:

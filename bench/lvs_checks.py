@@ -46,6 +46,12 @@ def serve(pipe: Connection, kind: str) -> None:
         os.close(fd)
 
 
+def taken(snmp: str) -> int:
+    """TCP connections that a kernel has taken, by its /proc/net/snmp."""
+    names, values = (line.split() for line in snmp.splitlines() if line.startswith("Tcp:"))
+    return int(values[names.index("PassiveOpens")])
+
+
 def raise_limit() -> None:
     """As many descriptors as allowed: each check under way has one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

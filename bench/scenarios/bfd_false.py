@@ -44,9 +44,9 @@ GOALS = (
 )
 REMARKS = """At 3.3 ms under load a virtual processor of the machine now and then stands still for the whole
 detection time of 9.9 ms, with everything on it, real-time or not. What fastha then reports is no mistake of
-its own: the other side's engine says that it stood still. Whom it hits in a minute is chance: in three runs
-on this machine fastha had 1, 1 and 0, the real-time loop 3 and 0, keepalived 3 and 0, BIRD 0 and 1, the
-plain loop 89 and 0.
+its own: the other side's engine says that it stood still. Whom it hits in a minute is chance: in two runs
+on this machine fastha had 1 and 1, the real-time loop 3 and 0, keepalived 3 and 0, BIRD 0 and 1, the plain
+loop 89 and 0.
 """
 
 

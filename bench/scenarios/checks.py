@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from bench.bed import HIGH, address_of, bed, sleep_ms
 from bench.daemons import Vrrp, keepalived_text
+from bench.lvs_checks import taken
 from bench.model import Case, Goal, Metric, Size
 from fastha.lab import FasthaDaemon, Node, cpu_seconds, gaps_ms, pss_kib, wait_for
 
@@ -101,10 +102,7 @@ def _servers(count: int, port: int, kind: str) -> str:
 
 def _connections(node: Node) -> int:
     """Connections that this node's kernel has taken."""
-    names, values = (
-        line.split() for line in node.run("cat", "/proc/net/snmp").splitlines() if line.startswith("Tcp:")
-    )
-    return int(values[names.index("PassiveOpens")])
+    return taken(node.run("cat", "/proc/net/snmp"))
 
 
 def _lags(daemon: FasthaDaemon) -> dict[float, int]:

@@ -49,7 +49,7 @@ GOALS = (
 REMARKS = """The goals of 1/100 were set where keepalived was 1.7 s (255) and 12.7 s (1,020) late; on this
 machine it is some milliseconds late, as the bare control is. What fastha needs after the first advert is
 the kernel's time to set addresses: about 20 µs each, in portions, between which adverts go first. At the
-start of thousands of instances the time goes into reading the file and planning, about 0.1 ms for each.
+start of thousands of instances the time goes into reading the file and planning, about 0.2 ms for each.
 """
 _DAEMONS = ("fastha", "keepalived", "bare-rt")
 

@@ -39,7 +39,8 @@ GOALS = (
 REMARKS = """An advert costs what the kernel needs to wake a thread and to carry a packet over a pair of
 virtual interfaces with a capture behind it: the bare control's figure. A quarter of keepalived's would be
 less than that. Memory of an instance is 2 KiB of the engine's (state, counters, ready-made packets and
-netlink messages) and 4 to 5 KiB of Python objects: the model of its configuration and its plan.
+netlink messages) and about 4 KiB of Python objects: the model of its configuration, its plan and its
+history; the rest lies between them.
 """
 _DAEMONS = ("fastha", "keepalived", "bare-rt")
 
