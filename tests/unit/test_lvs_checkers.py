@@ -652,6 +652,25 @@ def test_grpc() -> None:
     go(main())
 
 
+@pytest.mark.parametrize("piece", [1, 8, 9, 10, 100_000])
+def test_an_overlong_frame_of_http2_is_refused_by_its_head(piece: int) -> None:
+    """RFC 9113 section 4.2: no frame is longer than what was allowed; nobody waits for the rest of it."""
+    from fastha.lvs.checkers.h2check import Frames
+
+    def head(length: int) -> bytes:
+        return length.to_bytes(3, "big") + bytes(6)
+
+    def first_overlong(stream: bytes) -> int:
+        frames = Frames()
+        found = [frames.overlong(stream[at : at + piece]) for at in range(0, len(stream), piece)]
+        return next((length for length in found if length), 0)
+
+    allowed = head(0) + head(5) + b"\xff" * 5 + head(16_384) + b"\xff" * 16_384
+    assert first_overlong(allowed + head(3)) == 0
+    assert first_overlong(allowed + head(16_385)) == 16_385
+    assert first_overlong(head(2**24 - 1)) == 2**24 - 1
+
+
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 300])
 def test_grpc_service_names_of_every_length_reach_the_server(length: int) -> None:
     """The length is a varint: from 128 octets on it takes two (protocol buffers' wire format)."""

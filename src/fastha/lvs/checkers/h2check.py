@@ -32,6 +32,38 @@ def varint(number: int) -> bytes:
     return bytes((*out, number))
 
 
+class Frames:
+    """Lengths of the frames of a stream, looked at before h2 has them: it gathers a frame whole, up to
+    16 MiB, before it says that it is too long (RFC 9113 section 4.2)."""
+
+    #: What a peer may send as long as we have not allowed it more: SETTINGS_MAX_FRAME_SIZE.
+    MOST = 16_384
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0  # of the frame that began
+
+    def overlong(self, data: bytes) -> int:
+        """The length of the first frame that is too long; 0 when there is none in this piece."""
+        at = 0
+        while at < len(data):
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left -= step
+                at += step
+                continue
+            need = 9 - len(self._head)
+            self._head += data[at : at + need]
+            at += need
+            if len(self._head) == 9:
+                length = int.from_bytes(self._head[:3], "big")
+                if length > self.MOST:
+                    return length
+                self._left = length
+                self._head = b""
+        return 0
+
+
 class H2Check(SecureCheck):
     """One request over one connection; kinds judge `status`, `fields` and `body`."""
 
@@ -40,6 +72,7 @@ class H2Check(SecureCheck):
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
         self.h2: h2.connection.H2Connection | None = None
+        self.frames = Frames()
         self.status = 0
         self.fields: dict[str, str] = {}
         self.body = bytearray()
@@ -70,6 +103,7 @@ class H2Check(SecureCheck):
         if body:
             connection.send_data(stream, body, end_stream=True)
         self.h2 = connection
+        self.frames = Frames()
         self.send(connection.data_to_send())
 
     def told(self, data: bytes) -> None:
@@ -79,6 +113,10 @@ class H2Check(SecureCheck):
         if not self.status and data.startswith(b"HTTP/"):
             self.h2 = None
             self.fail("does not speak HTTP/2: it answered in HTTP/1")
+            return
+        if length := self.frames.overlong(data):
+            self.h2 = None
+            self.fail(f"does not speak HTTP/2: a frame of {length} octets, {Frames.MOST} are allowed")
             return
         try:
             events = connection.receive_data(data)
