@@ -79,6 +79,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         for row in case["daemons"].values():  # which may not say itself when it was measured
             row.setdefault("when", old["when"])
             row.setdefault("size", old["size"])
+            row.setdefault("machine", old["machine"])
     cases = {case["name"]: case for case in old["cases"]}
     for case in new["cases"]:
         daemons = {**cases[case["name"]]["daemons"], **case["daemons"]} if case["name"] in cases else None
@@ -86,7 +87,9 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return {**new, "cases": list(cases.values())}
 
 
-def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> dict[str, Any]:
+def run_scenario(
+    name: str, size: Size, only: list[str], words: list[str], where: dict[str, Any]
+) -> dict[str, Any]:
     """All cases of a scenario, daemons in a new random order at each repeat; the data of its part of the
     report."""
     scenario = load(name)
@@ -128,6 +131,7 @@ def run_scenario(name: str, size: Size, only: list[str], words: list[str]) -> di
                         "failures": results[each].failures,
                         "when": now(),
                         "size": size,
+                        "machine": where,
                     }
                     for each in case.daemons
                     if each in results
@@ -197,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
         data = {
             "machine": where,
             "when": now(),
-            **run_scenario(name, size, given.daemon, given.case),
+            **run_scenario(name, size, given.daemon, given.case, where),
         }
         failed |= any(d["failures"] for case in data["cases"] for d in case["daemons"].values())
         file = out / f"{name}.json"

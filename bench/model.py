@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 Size = Literal["smallest", "quick", "full"]
-"""``smallest``: shows that it works; ``quick``: all in about five minutes; ``full``: worth quoting."""
+"""``smallest``: shows that it works; ``quick``: a case or two of each, all in about five minutes; ``full``:
+worth quoting."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,27 +26,36 @@ slept to given times meanwhile: what is not much above it is the machine's doing
 def write_report(out: Path, target: Path) -> None:
     """Write the page from whatever results there are."""
     parts = ["# Benchmarks\n", _flow(_INTRODUCTION)]
-    seen: Any = None
-    for name in NAMES:
-        file = out / f"{name}.json"
-        if not file.exists():
-            continue
-        data = json.loads(file.read_text())
-        if seen is None:
-            seen = data["machine"]
-            versions = ", ".join(f"{peer} {version}" for peer, version in seen["versions"].items())
-            parts.append(
-                _flow(
-                    f"Machine: {seen['processor']}, {seen['cores']} cores, Linux {seen['kernel']} "
-                    f"({seen['preemption']}), Python {seen['python']}; {versions}."
-                )
-            )
-        parts.append(_section(name, data, target))
+    found = {
+        name: json.loads((out / f"{name}.json").read_text())
+        for name in NAMES
+        if (out / f"{name}.json").exists()
+    }
+    machines = _machines(found.values())
+    for number, text in enumerate(machines, 1):
+        parts.append(_flow(f"Machine{f' {number}' if len(machines) > 1 else ''}: {text}"))
+    for name, data in found.items():
+        parts.append(_section(name, data, target, machines))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join(parts).rstrip() + "\n")
 
 
-def _section(name: str, data: dict[str, Any], target: Path) -> str:
+def _machine(where: dict[str, Any]) -> str:
+    """A machine and what was installed on it, in words."""
+    versions = ", ".join(f"{peer} {version}" for peer, version in where["versions"].items())
+    return (
+        f"{where['processor']}, {where['cores']} cores, Linux {where['kernel']} "
+        f"({where['preemption']}), Python {where['python']}; {versions}."
+    )
+
+
+def _machines(results: Iterable[dict[str, Any]]) -> list[str]:
+    """All that anything in the report was measured on, in the order of their first rows."""
+    rows = ((data, row) for data in results for case in data["cases"] for row in case["daemons"].values())
+    return list(dict.fromkeys(_machine(row.get("machine", data["machine"])) for data, row in rows))
+
+
+def _section(name: str, data: dict[str, Any], target: Path, machines: list[str]) -> str:
     scenario = cast(Scenario, importlib.import_module(f"bench.scenarios.{name}"))
     control = data["control_fifo_us"]
     out = [f"## {scenario.TITLE}\n", _flow(scenario.TEXT)]
@@ -57,7 +67,7 @@ def _section(name: str, data: dict[str, Any], target: Path) -> str:
     out.append("| " + " | ".join("---" for _ in headings) + " |")
     for case in data["cases"]:
         for daemon, result in case["daemons"].items():
-            out.append("| " + " | ".join(_row(scenario, data, case, daemon, result)) + " |")
+            out.append("| " + " | ".join(_row(scenario, data, case, daemon, result, machines)) + " |")
     out.append("")
     for metric in scenario.METRICS:
         if not metric.plot:
@@ -88,7 +98,12 @@ def _section(name: str, data: dict[str, Any], target: Path) -> str:
 
 
 def _row(
-    scenario: Scenario, data: dict[str, Any], case: dict[str, Any], daemon: str, result: dict[str, Any]
+    scenario: Scenario,
+    data: dict[str, Any],
+    case: dict[str, Any],
+    daemon: str,
+    result: dict[str, Any],
+    machines: list[str],
 ) -> list[str]:
     metrics = result["metrics"]
     count = max((values["n"] for values in metrics.values()), default=0)
@@ -105,7 +120,11 @@ def _row(
     theirs = _statistic(case, "keepalived", first, "p50")
     row.append(_number(mine / theirs, 3) if daemon == "fastha" and mine is not None and theirs else "")
     row.append(_number(result.get("control_us", {}).get("p99"), 0))
-    row.append(f"{result.get('when', data['when'])[5:16]}, {result.get('size', data['size'])}")
+    where = machines.index(_machine(result.get("machine", data["machine"]))) + 1
+    row.append(
+        f"{result.get('when', data['when'])[5:16]}, {result.get('size', data['size'])}"
+        + (f", machine {where}" if len(machines) > 1 else "")
+    )
     return row
 
 

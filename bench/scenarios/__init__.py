@@ -4,6 +4,7 @@ NAMES = (
     "failover",
     "mass",
     "steady",
+    "lasting",
     "jitter",
     "start",
     "reload",

@@ -34,7 +34,7 @@ def cases(size: Size) -> list[Case]:
     """Each interval with every daemon that accepts it."""
     intervals = {
         "smallest": {20_000: 1},
-        "quick": {1_000: 1, 3_300: 1, 10_000: 1, 100_000: 1, 1_000_000: 1},
+        "quick": {1_000: 1, 3_300: 1, 10_000: 1, 100_000: 1},
         "full": {1_000: 4, 3_300: 4, 10_000: 4, 100_000: 4, 1_000_000: 3},
     }[size]
     everybody: tuple[str, ...] = ("fastha", "keepalived")

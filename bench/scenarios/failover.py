@@ -73,8 +73,8 @@ def cases(size: Size) -> list[Case]:
     plan = {
         "smallest": {("kill", 100): 1, ("term", 100): 1},
         "quick": {
-            ("kill", 10): 5, ("kill", 100): 5, ("kill", 1000): 1, ("term", 100): 2, ("term", 1000): 1,
-            ("link", 100): 2, ("loaded", 100): 3, ("busy", 100): 3,
+            ("kill", 10): 2, ("kill", 100): 3, ("term", 100): 1, ("link", 100): 1, ("loaded", 100): 1,
+            ("busy", 100): 1,
         },
         "full": {
             ("kill", 10): 15, ("kill", 100): 15, ("kill", 1000): 5, ("term", 10): 5, ("term", 100): 10,
@@ -89,7 +89,8 @@ def cases(size: Size) -> list[Case]:
         daemons: tuple[str, ...] = _DAEMONS if event == "kill" and size == "full" else _DAEMONS[:3]
         if size == "smallest":
             daemons = _DAEMONS[:2]
-        if event in {"kill", "term"} and interval == 100 and size != "smallest":
+        pairs = {"smallest": (), "quick": ("kill",), "full": ("kill", "term")}[size]
+        if event in pairs and interval == 100:
             daemons += _PAIRS
         if event == "busy":  # only fastha has a part that may be busy without harm
             daemons = _DAEMONS[:1]

@@ -38,7 +38,7 @@ INTERVAL = 10
 
 def cases(size: Size) -> list[Case]:
     """What goes on, and for how many seconds."""
-    seconds = {"smallest": 1.0, "quick": 4.0, "full": 20.0}[size]
+    seconds = {"smallest": 1.0, "quick": 2.0, "full": 20.0}[size]
     names = ("idle", "reload") if size == "smallest" else ("idle", "loaded", "reload", "busy", "flood")
     return [
         Case(name, {"seconds": seconds}, ("fastha",) if name == "busy" else ("fastha", "keepalived"))

@@ -28,7 +28,7 @@ def cases(size: Size) -> list[Case]:
     asked."""
     plan: dict[Size, tuple[tuple[str, int, float], ...]] = {
         "smallest": (("tcp", 20, 1.0),),
-        "quick": (("tcp", 200, 3.0),),
+        "quick": (("tcp", 100, 3.0),),
         "full": (("tcp", 200, 15.0), ("http", 200, 15.0), ("tcp", 2000, 15.0)),
     }
     return [

@@ -290,6 +290,82 @@ def test_an_equal_or_higher_advert_cancels_preempt_delay() -> None:
     assert node.state() == "BACKUP"
 
 
+# ------------------------------------------- seamless: addresses before the advert where somebody answers
+
+
+def room(node: VirtualNode) -> list[int]:
+    """How long adverts of takeovers may wait for their addresses; the order of what is done."""
+    done = node.take()
+    names = [name for _, name, _, _ in done if name in ("addresses_first", "advert", "acquire")]
+    assert names in (["advert", "acquire"], ["addresses_first", "advert", "acquire"])
+    return [arg for _, name, _, arg in done if name == "addresses_first"]
+
+
+@pytest.mark.parametrize("interval", [CS, 100 * MS, S])
+def test_who_displaces_a_lower_master_sets_its_addresses_first(interval: int) -> None:
+    node = backup(adver_int=interval)
+    node.advance(node.timer() - interval // 2)
+    node.heard(0, 50)
+    node.take()
+    node.advance(interval // 2)
+    assert node.state() == "MASTER"
+    assert room(node) == [interval // 2]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_after_a_goodbye_there_is_less_room_than_to_the_next_backup(version: int) -> None:
+    """Only with virtual MACs: without, the one that leaves still answers after it has heard us."""
+    node = backup(version=version, linger=0)
+    node.heard(0, 200)
+    node.heard(0, 0)
+    node.take()
+    node.advance(node.skew(0, 100, S))
+    assert node.state() == "MASTER"
+    (found,) = room(node)
+    assert 0.7 * S / 256 < found < node.skew(0, 99, S) - node.skew(0, 100, S)
+
+
+def test_after_a_goodbye_of_one_that_lingers_the_advert_goes_first() -> None:
+    node = backup(linger=20 * MS)
+    node.heard(0, 200)
+    node.heard(0, 0)
+    node.take()
+    node.advance(node.skew(0, 100, S))
+    assert node.state() == "MASTER"
+    assert room(node) == []
+
+
+def test_where_nobody_answers_the_advert_goes_first() -> None:
+    silent = backup()
+    silent.heard(0, 200)
+    silent.take()
+    silent.advance(silent.down(0, 100, S))
+    lower = backup(preempt=False)  # heard to the end, but not displaced: it fell silent
+    lower.heard(0, 50)
+    lower.take()
+    lower.advance(lower.down(0, 100, S))
+    path = backup()  # BFD says that it is dead
+    path.heard(0, 50)
+    path.take()
+    path.takeover(0)
+    for node in (silent, lower, path):
+        assert node.state() == "MASTER"
+        assert room(node) == []
+
+
+def test_members_of_a_group_displace_a_lower_master_alike() -> None:
+    node = group(2)
+    for _ in range(3):
+        node.advance(S)
+        node.heard(0, 50)
+        node.heard(1, 50)
+    node.take()
+    node.advance(S)
+    done = node.take()
+    assert [node.state(i) for i in range(2)] == ["MASTER", "MASTER"]
+    assert sorted(slot for _, name, slot, _ in done if name == "addresses_first") == [0, 1]
+
+
 # ---------------------------------------------------------------- master (6.4.3)
 
 

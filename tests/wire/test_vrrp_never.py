@@ -197,11 +197,51 @@ def test_a_graceful_stop_of_every_shape(shape: str, other: str) -> None:
         time.sleep(0.3)
         probe.stop()
         assert probe.sent > 500
-        # With a virtual MAC the switch follows the successor's first advert, and the address is there a bit
-        # later; keepalived sets it up to 12 ms later, and announces IPv6 before the kernel answers for it.
-        # What must never be is the wait for its next advert.
+        # With a virtual MAC the switch follows the successor's first advert, and keepalived sets the address
+        # up to 12 ms later, and announces IPv6 before the kernel answers for it. fastha has no time to wait
+        # for IPv6 at this interval. What must never be is the wait for its next advert.
         least = 40 if shape.startswith("vmac") else 5 if (shape, other) == ("ipv6", "keepalived") else 0
         assert probe.lost <= least, probe.outages
+
+
+def steps_to_master(daemon: Daemon) -> list[str]:
+    """The steps of a daemon's last transition to MASTER, as its history has them."""
+    assert isinstance(daemon, FasthaDaemon)
+    found = [e for e in daemon.show("events") if e.get("event") == "transition" and e["new"] == "MASTER"]
+    steps = [mark["step"] for mark in found[-1]["marks"]]
+    return [step for step in steps if step in ("advert sent", "addresses set", "first announcement")]
+
+
+@pytest.mark.parametrize("shape", ["plain", "ipv6", "vmac", "vmac-ipv6"])
+def test_a_preemption_is_seamless(shape: str) -> None:
+    """The higher router has its addresses, and the kernel answers for them, before it says so."""
+    lines, addresses = SHAPES.get(shape, ((), (f"{VIP}/24",)))
+
+    def file(number: int) -> str:
+        return config(
+            instance("VI", vrid=VRID, priority=300 - 100 * number, addresses=addresses, lines=lines)
+        )
+
+    asked = addresses[-1].split("/")[0]
+    with bed("preempts") as made:
+        two = made.daemon(2, OURS, file(2))
+        made.wait_master(2, asked)
+        assert steps_to_master(two) == ["advert sent", "addresses set", "first announcement"]
+        made.capture.wait("r2 speaks", lambda: len(made.capture.adverts("r2")) > 2)
+        lost = []
+        for _ in range(5):
+            probe = made.probe(asked, wait_ms=500)
+            one = made.daemon(1, OURS, file(1))
+            made.wait_master(1, asked)
+            time.sleep(0.2)
+            probe.stop()
+            lost.append(probe.lost)
+            assert steps_to_master(one) == ["addresses set", "advert sent", "first announcement"]
+            one.terminate()
+            made.wait_master(2, asked)
+        # The switch learns virtual MACs from more than adverts, and a machine may stand still; but what
+        # setting an address takes (2 ms of IPv6, 5 to 20 ms behind a virtual MAC) is not lost each time.
+        assert sorted(lost)[2] <= 1, lost
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -57,6 +57,7 @@ cdef extern from "fh_node.h" nogil:
     ctypedef struct fh_node_io:
         void (*advert)(void *io, fh_inst *inst, uint8_t priority) noexcept
         void (*acquire)(void *io, fh_inst *inst) noexcept
+        void (*addresses_first)(void *io, fh_inst *inst, int64_t room) noexcept
         void (*release)(void *io, fh_inst *inst) noexcept
         void (*hush)(void *io, fh_inst *inst) noexcept
         void (*announce)(void *io, fh_inst *inst, unsigned repeat) noexcept
@@ -100,6 +101,9 @@ cdef void _advert(void *io, fh_inst *inst, uint8_t priority) noexcept:
 cdef void _acquire(void *io, fh_inst *inst) noexcept:
     (<VirtualNode>io).done.append(((<VirtualNode>io).clock, "acquire", inst.slot, 0))
 
+cdef void _addresses_first(void *io, fh_inst *inst, int64_t room) noexcept:
+    (<VirtualNode>io).done.append(((<VirtualNode>io).clock, "addresses_first", inst.slot, room))
+
 cdef void _release(void *io, fh_inst *inst) noexcept:
     (<VirtualNode>io).done.append(((<VirtualNode>io).clock, "release", inst.slot, 0))
 
@@ -128,6 +132,7 @@ cdef void _event(void *io, const fh_event *event) noexcept:
 cdef fh_node_io OPS
 OPS.advert = _advert
 OPS.acquire = _acquire
+OPS.addresses_first = _addresses_first
 OPS.release = _release
 OPS.announce = _announce
 OPS.hush = _hush

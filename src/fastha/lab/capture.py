@@ -167,7 +167,11 @@ class Capture:
     """Frames of a segment from now until :meth:`stop`. A context manager.
 
     ``only``: the nodes whose frames are wanted (default all). ``everything``: also the clients' traffic.
+    ``taker``, when it is set, gets every frame in place of the list (the capture's thread calls it): when it
+    came, the index of the switch's port, and the bytes. What is captured for minutes is counted, not kept.
     """
+
+    taker: Callable[[int, int, bytes], None] | None = None
 
     def __init__(
         self, lab: Lab, segment: str, *, only: list[str] | None = None, everything: bool = False
@@ -208,6 +212,12 @@ class Capture:
             if port.segment == self._segment
         }
 
+    def port(self, node: str) -> int:
+        """The index of the switch's port to a node, as `taker` gets it."""
+        with visiting(self.lab.switch):
+            numbers = {name: number for number, name in socket.if_nameindex()}
+        return next(numbers[port] for port, (owner, _) in self._owners().items() if owner == node)
+
     def _read(self) -> None:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
@@ -218,8 +228,13 @@ class Capture:
                 while True:
                     data, extra, _, sender = self._socket.recvmsg(65536, 64)
                     seconds, rest = struct.unpack("qq", extra[0][2])
-                    if sender[2] != socket.PACKET_OUTGOING:
-                        self._raw.append((seconds * 1_000_000_000 + rest, sender[0], data))
+                    if sender[2] == socket.PACKET_OUTGOING:
+                        continue
+                    at_ns = seconds * 1_000_000_000 + rest
+                    if self.taker is not None:
+                        self.taker(at_ns, sender[0], data)
+                    else:
+                        self._raw.append((at_ns, sender[0], data))
 
     def stop(self) -> None:
         """Take what the kernel still has, and stop. Frames stay readable."""

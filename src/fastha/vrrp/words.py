@@ -93,11 +93,10 @@ def start_marks(event: Event) -> tuple[Mark, ...]:
 
 
 def end_marks(event: Event, zero: int) -> tuple[Mark, ...]:
-    """The second half, from a TIMELINE event."""
+    """The second half, from a TIMELINE event, by time: where a takeover is seamless, addresses come first."""
     names = ("advert sent", "addresses set", "first announcement", "all announced")
-    return tuple(
-        Mark(name, (at - zero) / 1000) for name, at in zip(names, event.v[1:5], strict=True) if at != 0
-    )
+    marks = (Mark(name, (at - zero) / 1000) for name, at in zip(names, event.v[1:5], strict=True) if at != 0)
+    return tuple(sorted(marks, key=lambda mark: mark.at_us))
 
 
 def note_of(event: Event, instance: str, item_text: str) -> Note | None:

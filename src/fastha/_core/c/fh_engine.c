@@ -207,6 +207,7 @@ static void inst_add(fh_engine *e, const fh_command *c, fh_ns now) {
 static void inst_conf(fh_engine *e, fh_ei *ei, const fh_ei_conf *conf, fh_ns now) {
     const fh_ei_conf *old = ei->conf;
 
+    fh_engine_send_held(e, ei);
     while (ei->plan_queued || ei->out_queued) /* what was decided under the old one is played with it */
         fh_engine_play(e);
     listen_off(e, ei);

@@ -137,6 +137,9 @@ typedef struct fh_ei {
     uint8_t plan_wanted;                      /* enum plan */
     bool out_queued, plan_queued, say_queued; /* in which queues it stands */
     bool sent_ok, timeline_open, stopped_due;
+    bool held_next;   /* the next advert is to wait for the addresses */
+    bool held_queued; /* it waits: until hold_until after the plan was played */
+    bool held_settle; /* also until IPv6 addresses work */
     _Atomic uint64_t stat[FH_STATS];
     _Atomic uint32_t reject[FH_VRRP_RX_N];
     _Atomic uint32_t state_shown; /* state | priority << 8 | master priority << 16 */

@@ -66,7 +66,9 @@ struct fh_engine {
     fh_engine_conf conf;
     fh_ring commands;
     fh_ring events;
-    fh_queue out;       /* adverts to send */
+    fh_queue out;  /* adverts to send */
+    fh_queue held; /* adverts that wait for their addresses; by next_out, few at a time */
+    uint32_t held_count;
     fh_queue plan;      /* netlink to play */
     fh_queue say_first; /* announcements to send: first rounds */
     fh_queue say;       /* and later ones */
@@ -130,7 +132,8 @@ extern const fh_node_io fh_engine_io;
 /* Plays one portion of what is queued; true if something is left that can go on now. */
 bool fh_engine_play(fh_engine *e);
 fh_ns fh_engine_next_say(const fh_engine *e);
-void fh_engine_forget(fh_engine *e, fh_ei *ei); /* takes an instance out of every queue */
+void fh_engine_forget(fh_engine *e, fh_ei *ei);    /* takes an instance out of every queue */
+void fh_engine_send_held(fh_engine *e, fh_ei *ei); /* its advert waits for its addresses no longer */
 void fh_engine_queue_plan(fh_engine *e, fh_ei *ei, uint8_t wanted);
 void fh_engine_send_netlink(fh_engine *e, const uint8_t *data, size_t length);
 void fh_engine_read_answers(fh_engine *e);

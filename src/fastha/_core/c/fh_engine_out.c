@@ -9,6 +9,10 @@
 /* The kernel makes a new IPv6 address work from a work queue, up to a millisecond after it has taken it; who
  * is moved here before that meets nobody. */
 #define IPV6_SETTLE (2 * FH_NS_PER_MSEC)
+/* What setting a few addresses takes; with less room than that the advert goes first. */
+#define PLAN_TIME (150 * FH_NS_PER_USEC)
+#define HELD_MOST                                                                                            \
+    4 /* adverts that wait at a time: where hundreds move, the first must not wait for the last */
 #define TELL_INT (10 * FH_NS_PER_SEC) /* the same trouble of the same instance is told this often at most */
 
 static void push(fh_queue *q, fh_ei *ei, fh_ei **link) {
@@ -41,8 +45,19 @@ static void take_out(fh_queue *q, const fh_ei *ei, size_t offset) {
     if (q->last == ei) q->last = before;
 }
 
+/* Its advert waits no longer: the caller sends it, or it is not to be sent any more. */
+static bool let_go(fh_engine *e, fh_ei *ei) {
+    ei->held_next = false;
+    if (!ei->held_queued) return false;
+    take_out(&e->held, ei, offsetof(fh_ei, next_out));
+    e->held_count--;
+    ei->held_queued = false;
+    return true;
+}
+
 void fh_engine_forget(fh_engine *e, fh_ei *ei) {
     take_out(&e->out, ei, offsetof(fh_ei, next_out));
+    let_go(e, ei);
     take_out(&e->plan, ei, offsetof(fh_ei, next_plan));
     take_out(&e->say_first, ei, offsetof(fh_ei, next_said));
     take_out(&e->say, ei, offsetof(fh_ei, next_said));
@@ -204,17 +219,71 @@ static void play_adverts(fh_engine *e) {
     if (e->tx_raw6.count != 0) batch_send(e, &e->tx_raw6, SENT_ADVERT);
 }
 
+static void queue_advert(fh_engine *e, fh_ei *ei) {
+    ei->out_queued = true;
+    push(&e->out, ei, &ei->next_out);
+}
+
+static void io_addresses_first(void *io, fh_inst *inst, fh_ns room) {
+    fh_engine *e = io;
+    fh_ei *ei = fh_ei_of(inst);
+
+    if (room < PLAN_TIME || e->held_count >= HELD_MOST || ei->out_queued ||
+        ei->conf->add_to == ei->conf->add_from || ei->conf->announcements == 0)
+        return;
+    ei->held_next = true;
+    ei->held_settle = room >= PLAN_TIME + IPV6_SETTLE;
+}
+
+/* Adverts whose addresses are there now; true if there are any. */
+static bool release_held(fh_engine *e) {
+    fh_ns now = fh_now();
+    bool any = false;
+    fh_ei *next;
+
+    for (fh_ei *ei = e->held.first; ei != NULL; ei = next) {
+        next = ei->next_out;
+        if (ei->plan_queued || (ei->held_settle && ei->hold_until > now)) continue;
+        let_go(e, ei);
+        queue_advert(e, ei);
+        any = true;
+    }
+    return any;
+}
+
+/* When the next of them waits for nothing but the time; FH_NEVER if none does. */
+static fh_ns next_held(const fh_engine *e) {
+    fh_ns next = FH_NEVER;
+
+    for (const fh_ei *ei = e->held.first; ei != NULL; ei = ei->next_out)
+        if (!ei->plan_queued && ei->hold_until < next) next = ei->hold_until;
+    return next;
+}
+
+void fh_engine_send_held(fh_engine *e, fh_ei *ei) {
+    if (let_go(e, ei)) queue_advert(e, ei);
+}
+
 static void io_advert(void *io, fh_inst *inst, uint8_t priority) {
     fh_engine *e = io;
     fh_ei *ei = fh_ei_of(inst);
 
+    if (ei->held_next) {
+        ei->held_next = false;
+        ei->held_queued = true;
+        ei->out_priority = priority;
+        e->held_count++;
+        push(&e->held, ei, &ei->next_out);
+        fh_engine_show_timers(ei);
+        return;
+    }
+    let_go(e, ei); /* what is said now says more */
     if (ei->out_queued) {
         if (ei->out_priority == priority) return;
         play_adverts(e); /* goodbye and a new priority are two packets, in this order */
     }
     ei->out_priority = priority;
-    ei->out_queued = true;
-    push(&e->out, ei, &ei->next_out);
+    queue_advert(e, ei);
     fh_engine_show_timers(ei);
     if (inst->fsm.state == FH_VRRP_MASTER && inst->deadline != 0 && e->node.woke > inst->deadline &&
         inst->deadline + inst->conf->fsm.adver_int == inst->fsm.timer)
@@ -398,6 +467,7 @@ static void io_release(void *io, fh_inst *inst) {
 
     fh_count(&ei->stat[FH_STAT_RELEASE_MASTER], 1);
     ei->timeline_open = false;
+    let_go(e, ei);
     fh_engine_queue_plan(e, ei, FH_PLAN_RELEASE);
 }
 
@@ -459,6 +529,7 @@ static void play_announcements(fh_engine *e) {
         if (ei == NULL || ei == held || (q == &e->say_first && ei->plan_queued)) break;
         bool first_round = q == &e->say_first;
         fh_ns wait = ei->hold_until > now ? ei->hold_until : 0;
+        if (wait == 0 && ei->held_queued) wait = now + 1; /* its advert goes first, in the next turn */
         if (ei->say_left != 0 && wait == 0) {
             while (ei->say_place < ei->conf->announcements && e->tx_frames.count < FH_TX_BATCH) {
                 const fh_announcement *a = &ei->conf->announcement[ei->say_place];
@@ -496,13 +567,17 @@ static void play_announcements(fh_engine *e) {
 bool fh_engine_play(fh_engine *e) {
     if (e->out.first != NULL) play_adverts(e);
     if (e->plan.first != NULL) play_plans(e);
+    if (e->held.first != NULL && release_held(e)) play_adverts(e);
     if ((e->say_first.first != NULL || e->say.first != NULL) && e->next_say <= fh_now())
         play_announcements(e);
     return e->plan.first != NULL || fh_engine_next_say(e) == 0;
 }
 
 fh_ns fh_engine_next_say(const fh_engine *e) {
-    return e->say_first.first != NULL || e->say.first != NULL ? e->next_say : FH_NEVER;
+    fh_ns held = e->held.first != NULL ? next_held(e) : FH_NEVER;
+    fh_ns say = e->say_first.first != NULL || e->say.first != NULL ? e->next_say : FH_NEVER;
+
+    return held < say ? held : say;
 }
 
 static void io_stopped(void *io, fh_inst *inst) {
@@ -543,6 +618,7 @@ static void io_event(void *io, const fh_event *event) {
 const fh_node_io fh_engine_io = {
     .advert = io_advert,
     .acquire = io_acquire,
+    .addresses_first = io_addresses_first,
     .release = io_release,
     .announce = io_announce,
     .silence = io_silence,

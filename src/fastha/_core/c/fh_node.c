@@ -189,6 +189,8 @@ static void perform(fh_node *n, fh_inst *inst, const fh_vrrp_actions *a, const f
                     fh_ns now) {
     const fh_inst_conf *c = inst->conf;
 
+    if ((a->bits & FH_VRRP_DO_ADDRESSES_FIRST) && n->ops->addresses_first != NULL)
+        n->ops->addresses_first(n->io, inst, a->room);
     if (a->bits & FH_VRRP_DO_ADVERT) n->ops->advert(n->io, inst, inst->fsm.priority);
     if (a->bits & FH_VRRP_DO_ADVERT_ZERO) n->ops->advert(n->io, inst, 0);
     if (a->bits & FH_VRRP_DO_ACQUIRE) {

@@ -174,6 +174,8 @@ typedef struct {
 typedef struct {
     void (*advert)(void *io, fh_inst *inst, uint8_t priority);
     void (*acquire)(void *io, fh_inst *inst);
+    /* The next advert follows the addresses, if they are there within `room`; NULL: adverts come first. */
+    void (*addresses_first)(void *io, fh_inst *inst, fh_ns room);
     void (*release)(void *io, fh_inst *inst);
     void (*hush)(void *io, fh_inst *inst); /* keep the addresses, but answer no questions for them */
     void (*announce)(void *io, fh_inst *inst, unsigned repeat);

@@ -94,7 +94,39 @@ static void advert(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_n
     set_timer(v, a, now + p->adver_int);
 }
 
+static uint8_t silent_cause(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now) {
+    if (v->last_heard == 0) return FH_VRRP_WHY_MASTER_SILENT;
+    if (v->master_priority == 0) return FH_VRRP_WHY_MASTER_LEFT;
+    if (v->master_priority < v->priority && (p->preempt || p->base_priority == 255) &&
+        now - v->last_heard < p->down_adverts * v->active_int)
+        return FH_VRRP_WHY_PREEMPT;
+    return FH_VRRP_WHY_MASTER_SILENT;
+}
+
+/* A takeover that nobody is without the address for: a lower master goes on until it hears us, and one that
+ * said goodbye answers until then, if it is as considerate as fastha. It is seamless if our addresses are
+ * there when our advert is. How long the advert may wait for them: after a goodbye less than what the next
+ * lower backup would wait longer than we. Without virtual MACs a leaving fastha answers for a while after it
+ * has heard us (linger); then there is no need. */
+static fh_ns room_for_addresses(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now, uint8_t cause) {
+    if (v->state != FH_VRRP_BACKUP || cause == FH_VRRP_WHY_TAKEOVER) return 0;
+    switch (silent_cause(p, v, now)) {
+    case FH_VRRP_WHY_PREEMPT:
+        return p->adver_int / 2;
+    case FH_VRRP_WHY_MASTER_LEFT:
+        return p->linger != 0 || v->priority < 2
+                   ? 0
+                   : (fh_vrrp_skew(p, (uint8_t)(v->priority - 1), v->active_int) -
+                      fh_vrrp_skew(p, v->priority, v->active_int)) /
+                         4 * 3;
+    default:
+        return 0;
+    }
+}
+
 static void to_master(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now, uint8_t cause) {
+    a->room = room_for_addresses(p, v, now, cause);
+    if (a->room != 0) a->bits |= FH_VRRP_DO_ADDRESSES_FIRST;
     set_state(v, a, FH_VRRP_MASTER, cause);
     v->preempt_until = 0;
     v->listens = 0;
@@ -126,15 +158,6 @@ static void claim(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns
     v->wants_master = true;
     set_timer(v, a, now + fh_vrrp_down(p, v->priority, v->active_int));
     a->bits |= FH_VRRP_DO_WANT;
-}
-
-static uint8_t silent_cause(const fh_vrrp_params *p, const fh_vrrp *v, fh_ns now) {
-    if (v->last_heard == 0) return FH_VRRP_WHY_MASTER_SILENT;
-    if (v->master_priority == 0) return FH_VRRP_WHY_MASTER_LEFT;
-    if (v->master_priority < v->priority && (p->preempt || p->base_priority == 255) &&
-        now - v->last_heard < p->down_adverts * v->active_int)
-        return FH_VRRP_WHY_PREEMPT;
-    return FH_VRRP_WHY_MASTER_SILENT;
 }
 
 static void startup(const fh_vrrp_params *p, fh_vrrp *v, fh_vrrp_actions *a, fh_ns now) {

@@ -129,6 +129,8 @@ enum fh_vrrp_action {
     FH_VRRP_DO_PREEMPT_WAIT = 1 << 15, /* preempt_delay started */
     FH_VRRP_DO_HUSH =
         1 << 16, /* hand-over begins: go on receiving, but answer no more questions for the address */
+    FH_VRRP_DO_ADDRESSES_FIRST =
+        1 << 17, /* with ADVERT and ACQUIRE: somebody still answers, so be able to before taking over */
 };
 
 /* Why a transition happened, for the timeline. */
@@ -155,6 +157,7 @@ typedef struct {
     uint32_t bits; /* FH_VRRP_DO_* */
     uint8_t cause; /* enum fh_vrrp_cause, when DO_STATE is set */
     uint8_t old_state;
+    fh_ns room; /* ADDRESSES_FIRST: so long may the advert wait for them */
 } fh_vrrp_actions;
 
 /* Skew_Time for a priority at an advert interval: exact fractions (RFC 9568 6.1; version 2 uses whole
