@@ -361,7 +361,7 @@ def test_a_full_disk_is_told_once_and_loses_nothing(tmp_path: Path, monkeypatch:
 
 
 def test_metrics_parse_and_say_what_is() -> None:
-    families = {family.name: family for family in text_string_to_metric_families(render(SNAPSHOT))}
+    families = {family.name: family for family in text_string_to_metric_families(render(SNAPSHOT).decode())}
     states = {
         (s.labels["instance_name"], s.labels["state"]): s.value
         for s in families["fastha_instance_state"].samples
@@ -388,7 +388,7 @@ def test_metrics_parse_and_say_what_is() -> None:
     assert [s.value for s in families["fastha_engine_late_wakeups"].samples] == [4, 2.5]
     assert families["fastha_notify_dropped"].samples[0].value == 1
     assert families["fastha_instance_transitions"].samples[0].labels["to"] == "MASTER"
-    assert render(DaemonSnapshot()).count("# TYPE") == 2
+    assert render(DaemonSnapshot()).count(b"# TYPE") == 2
 
 
 def test_ten_thousand_instances_are_written_quickly() -> None:
@@ -399,7 +399,7 @@ def test_ten_thousand_instances_are_written_quickly() -> None:
     )
     began = time.monotonic()
     text = render(many)
-    assert time.monotonic() - began < 5 and text.count("\n") > 30_000
+    assert time.monotonic() - began < 5 and text.count(b"\n") > 30_000
 
 
 def test_metrics_over_http_and_in_a_file(tmp_path: Path) -> None:
@@ -411,21 +411,24 @@ def test_metrics_over_http_and_in_a_file(tmp_path: Path) -> None:
         return data
 
     async def body() -> None:
-        server = MetricsServer(lambda: SNAPSHOT, print)
+        async def page() -> bytes:
+            return render(SNAPSHOT)
+
+        server = MetricsServer(page, print)
         await server.start("127.0.0.1", 0)
         good = await ask(server.port, b"GET /metrics?x HTTP/1.1\r\nHost: x\r\n\r\n")
         head, _, text = good.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK") and b"version=0.0.4" in head
         assert f"Content-Length: {len(text)}".encode() in head
-        assert text.decode() == render(SNAPSHOT)
+        assert text == render(SNAPSHOT)
         assert (await ask(server.port, b"HEAD /metrics HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\n")
         assert b" 404 " in await ask(server.port, b"GET /other HTTP/1.1\r\n\r\n")
         assert b" 405 " in await ask(server.port, b"POST /metrics HTTP/1.1\r\n\r\n")
         assert b" 400 " in await ask(server.port, b"nonsense\r\n\r\n")
         assert await ask(server.port, b"GET /" + b"x" * 20000 + b"\r\n\r\n") == b""
         await server.close()
-        await write_textfile(tmp_path / "fastha.prom", SNAPSHOT)
-        assert (tmp_path / "fastha.prom").read_text() == render(SNAPSHOT)
+        await write_textfile(tmp_path / "fastha.prom", await page())
+        assert (tmp_path / "fastha.prom").read_bytes() == render(SNAPSHOT)
         assert (tmp_path / "fastha.prom").stat().st_mode & 0o777 == 0o644
 
     run(body())
@@ -438,7 +441,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_alert_rules_and_dashboard_name_metrics_that_exist() -> None:
     """Every metric that they use is one that is written (or that the engine or LVS adds, listed in the
     docs)."""
-    written = set(re.findall(r"^(fastha_\w+?)(?:\{| )", render(SNAPSHOT), re.M))
+    written = set(re.findall(r"^(fastha_\w+?)(?:\{| )", render(SNAPSHOT).decode(), re.M))
     documented = set(re.findall(r"`(fastha_\w+)`", (DOCS / "metrics.md").read_text()))
     rules = (DATA / "prometheus" / "alerts.yml").read_text()
     dashboard = (DATA / "grafana" / "fastha.json").read_text()

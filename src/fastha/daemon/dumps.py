@@ -19,12 +19,15 @@ from fastha.scripts.pool import DaemonPool
 from fastha.telemetry.dump_json import dump_json
 from fastha.telemetry.dump_text import dump_data, dump_stats
 from fastha.telemetry.files import Dump, dump_path, write_file_aside
+from fastha.telemetry.prometheus import render
 from fastha.telemetry.recorder import TransitionRecorder
 from fastha.telemetry.snapshot import DaemonSnapshot, InstanceStats, Metric
 
 from . import metrics_planned, metrics_seen, snapshots
 
 if TYPE_CHECKING:
+    from fastha.lvs.snapshot import LvsSnapshot
+
     from .main import Daemon
 
 _NO_STATS = InstanceStats()
@@ -38,6 +41,7 @@ class Dumps:
         self._recorder = recorder
         self._cleared: dict[str, InstanceStats] = {}
         self._pool = DaemonPool(1, "dump")
+        self._pages = DaemonPool(1, "metrics")
         self._writing: set[asyncio.Task[None]] = set()
 
     def write(self, what: str) -> None:
@@ -69,11 +73,21 @@ class Dumps:
         found += metrics_planned.metrics(daemon)
         if daemon.sessions is not None:
             found += daemon.sessions.metrics()
-        if daemon.balance is not None and daemon.balance.manager is not None:
-            from . import metrics_lvs  # noqa: PLC0415
-
-            found += metrics_lvs.metrics(daemon.balance.manager.snapshot())
         return found
+
+    async def metrics(self) -> bytes:
+        """All metrics in Prometheus' text format.
+
+        They are written by a worker thread: for ten thousand real servers that takes seconds, in which the
+        checks go on. What it reads are values of this moment that nobody changes any more.
+        """
+        daemon = self._daemon
+        lvs = None
+        if daemon.balance is not None and daemon.balance.manager is not None:
+            manager = daemon.balance.manager
+            await daemon.balance.fetch()
+            lvs = await manager.snapshot_in_portions()
+        return await asyncio.get_running_loop().run_in_executor(self._pages, _page, self.snapshot(), lvs)
 
     def data(self) -> None:
         """Writes keepalived.data."""
@@ -124,6 +138,14 @@ class Dumps:
             await write_file_aside(path, data, executor=self._pool)
         except OSError as error:
             self._daemon.log("warning", f"cannot write {path}: {error.strerror}", key=f"dump {path}")
+
+
+def _page(taken: DaemonSnapshot, lvs: LvsSnapshot | None) -> bytes:
+    if lvs is None:
+        return render(taken)
+    from . import metrics_lvs  # noqa: PLC0415
+
+    return render(taken, metrics_lvs.metrics(lvs))
 
 
 def _less(now: InstanceStats, before: InstanceStats) -> InstanceStats:

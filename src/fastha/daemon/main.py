@@ -50,7 +50,6 @@ from .trials import Trials
 
 if TYPE_CHECKING:
     from fastha.bfd.records import SessionChange
-    from fastha.telemetry.snapshot import DaemonSnapshot
 
     from .balance import Balance
     from .dumps import Dumps
@@ -367,13 +366,8 @@ class Daemon:
             self._dumps = Dumps(self, self.recorder)
         return self._dumps
 
-    def _snapshot(self) -> DaemonSnapshot:
-        return self.dumps.snapshot()
-
-    async def _fetch(self) -> None:
-        """What a snapshot needs of the kernel."""
-        if self.balance is not None:
-            await self.balance.fetch()
+    async def _metrics(self) -> bytes:
+        return await self.dumps.metrics()
 
     @property
     def outlets(self) -> Outlets | None:
@@ -386,9 +380,7 @@ class Daemon:
 
         first = self._outlets is None
         if self._outlets is None:
-            self._outlets = Outlets(
-                lambda text: self.log("warning", text, key=text[:60]), self._snapshot, self._fetch
-            )
+            self._outlets = Outlets(lambda text: self.log("warning", text, key=text[:60]), self._metrics)
         g = configuration.globals_
         self._outlets.configure(g, history_path(g, self.state_directory))
         if first:

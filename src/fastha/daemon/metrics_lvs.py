@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from fastha.lvs.snapshot import CheckerSnapshot, CounterSnapshot, LvsSnapshot, ServerSnapshot, VirtualSnapshot
 from fastha.telemetry.snapshot import Metric, Sample
@@ -20,8 +20,9 @@ SERVER_STATES = ("up", "down", "draining", "drained", "standby", "held", "kept")
 _QUANTILES = (("p50", "0.5"), ("p95", "0.95"), ("p99", "0.99"), ("max", "1"))
 
 
-def metrics(snapshot: LvsSnapshot) -> tuple[Metric, ...]:
-    """All of load balancing's metrics."""
+def metrics(snapshot: LvsSnapshot) -> Iterator[Metric]:
+    """All of load balancing's metrics, each made when it is asked for: of ten thousand servers a metric has
+    ten thousand samples."""
     virtuals = [((("virtual_server", v.name),), v) for v in snapshot.virtual_servers]
     reals = [((*labels, ("real_server", r.name)), r) for labels, v in virtuals for r in v.servers]
     checks = [
@@ -29,12 +30,10 @@ def metrics(snapshot: LvsSnapshot) -> tuple[Metric, ...]:
         for labels, real in reals
         for number, check in enumerate(real.checkers, 1)
     ]
-    return (
-        *_of_virtual_servers(virtuals),
-        *_of_real_servers(reals),
-        *_of_checks(checks),
-        *_of_all(snapshot),
-    )
+    yield from _of_virtual_servers(virtuals)
+    yield from _of_real_servers(reals)
+    yield from _of_checks(checks)
+    yield from _of_all(snapshot)
 
 
 def _of_virtual_servers(rows: Sequence[tuple[Labels, VirtualSnapshot]]) -> Iterable[Metric]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from fastha.config.model import Globals
 from fastha.scripts.pool import DaemonPool
 from fastha.telemetry.history import DEFAULT_PATH, History
-from fastha.telemetry.snapshot import DaemonSnapshot
 from fastha.vrrp.records import Note, Transition
 
 from .chronicle import Sieve, record_of
@@ -42,13 +41,11 @@ class Outlets:
     def __init__(
         self,
         log: Callable[[str], None],
-        snapshot: Callable[[], DaemonSnapshot],
-        prepare: Callable[[], Awaitable[None]],
+        page: Callable[[], Awaitable[bytes]],
     ) -> None:
-        """`prepare` fetches what a snapshot needs and is not at hand (the kernel's counters)."""
+        """`page` makes all metrics in Prometheus' text format."""
         self._log = log
-        self._prepare = prepare
-        self._snapshot = snapshot
+        self._page = page
         self.history: History | None = None
         self._pool = DaemonPool(2, "write")
         self._wanted: tuple[str, int] | None = None
@@ -102,7 +99,7 @@ class Outlets:
         """Listens until cancelled; an address that is not there yet (a virtual one, say) is tried again."""
         from fastha.telemetry.metrics_http import MetricsServer  # noqa: PLC0415
 
-        server = MetricsServer(self._snapshot, self._log, self._prepare)
+        server = MetricsServer(self._page, self._log)
         told = False
         while True:
             try:
@@ -127,8 +124,7 @@ class Outlets:
         told = False
         while True:
             try:
-                await self._prepare()
-                await write_textfile(path, self._snapshot(), self._pool)
+                await write_textfile(path, await self._page(), self._pool)
                 told = False
             except OSError as error:
                 if not told:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import msgspec
 
@@ -213,8 +213,17 @@ def virtual_snapshot(
     monitors: dict[int, list[Monitor]],
     reconciler: Reconciler,
     origin: Callable[[RealState], str],
-) -> VirtualSnapshot:
-    """One virtual server; `monitors`: those of each real server, by its id(); `origin`: see `wished_at`."""
+) -> Generator[None, None, VirtualSnapshot]:
+    """One virtual server; yields after each real server, so that other work can go on meanwhile.
+
+    `monitors`: those of each real server, by its id(); `origin`: see `wished_at`.
+    """
+    servers = []
+    for server in tuple(virtual.servers):
+        now = time.monotonic_ns()
+        found = monitors.get(id(server), [])
+        servers.append(server_snapshot(virtual, server, found, reconciler, origin(server), now))
+        yield
     now = time.monotonic_ns()
     sorry = virtual.conf.sorry_server
     known = [reconciler.known[s.key] for s in virtual.services if s.key in reconciler.known]
@@ -234,9 +243,6 @@ def virtual_snapshot(
         since=(now - virtual.changed_ns) / 1e9,
         snmp_name=virtual.conf.snmp_name,
         services=tuple(str(service) for service in virtual.services),
-        servers=tuple(
-            server_snapshot(virtual, server, monitors.get(id(server), []), reconciler, origin(server), now)
-            for server in virtual.servers
-        ),
+        servers=tuple(servers),
         counters=_counters([(entry.service.stats, 0, 0, 0) for entry in known]),
     )

@@ -1,7 +1,7 @@
 """Serves the metrics over HTTP (GET /metrics), and writes them for node_exporter's textfile collector.
 
-Small on purpose: one method, one page, no keep-alive, bounded requests and connections. A scrape asks for
-a snapshot when it comes, so that numbers are never older than the scrape. RFC 9112.
+Small on purpose: one method, one page, no keep-alive, bounded requests and connections. The page is made
+when a scrape asks for it, so that numbers are never older than the scrape. RFC 9112.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from fastha.telemetry.files import write_file_aside
-from fastha.telemetry.prometheus import CONTENT_TYPE, render
-from fastha.telemetry.snapshot import DaemonSnapshot
+from fastha.telemetry.prometheus import CONTENT_TYPE
 
 MAX_CONNECTIONS = 32
 REQUEST_TIMEOUT_S = 5.0
@@ -25,13 +24,11 @@ class MetricsServer:
 
     def __init__(
         self,
-        snapshot: Callable[[], DaemonSnapshot],
+        page: Callable[[], Awaitable[bytes]],
         log: Callable[[str], None],
-        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`prepare` is waited for before a snapshot is taken: it fetches what is not at hand."""
-        self._snapshot = snapshot
-        self._prepare = prepare
+        """`page` makes what a scrape gets, in Prometheus' text format."""
+        self._page = page
         self._log = log
         self._server: asyncio.Server | None = None
         self._connections = 0
@@ -58,9 +55,9 @@ class MetricsServer:
         self._connections += 1
         try:
             if self._connections > MAX_CONNECTIONS:
-                writer.write(_answer("503 Service Unavailable", b"too many connections\n"))
+                writer.writelines(_answer("503 Service Unavailable", b"too many connections\n"))
             else:
-                writer.write(await self._respond(reader))
+                writer.writelines(await self._respond(reader))
             await asyncio.wait_for(writer.drain(), REQUEST_TIMEOUT_S)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # a scraper that hangs or hangs up is its own matter
@@ -68,7 +65,7 @@ class MetricsServer:
             self._connections -= 1
             writer.close()
 
-    async def _respond(self, reader: asyncio.StreamReader) -> bytes:
+    async def _respond(self, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_TIMEOUT_S)
         words = head.split(b"\r\n", 1)[0].split(b" ")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
@@ -79,26 +76,22 @@ class MetricsServer:
         if path == b"/":
             body, kind = b"fastha: see /metrics\n", "text/plain"
         elif path == b"/metrics":
-            if self._prepare is not None:
-                await self._prepare()
-            body, kind = render(self._snapshot()).encode("utf-8", "replace"), CONTENT_TYPE
+            body, kind = await self._page(), CONTENT_TYPE
         else:
             return _answer("404 Not Found", b"see /metrics\n")
         return _answer("200 OK", body, kind=kind, head_only=words[0] == b"HEAD")
 
 
-async def write_textfile(
-    path: str | Path, snapshot: DaemonSnapshot, executor: Executor | None = None
-) -> None:
+async def write_textfile(path: str | Path, page: bytes, executor: Executor | None = None) -> None:
     """Writes the metrics where node_exporter collects them, readable for all. Raises OSError."""
-    await write_file_aside(Path(path), render(snapshot).encode("utf-8", "replace"), 0o644, executor)
+    await write_file_aside(Path(path), page, 0o644, executor)
 
 
 def _answer(
     status: str, body: bytes, *, kind: str = "text/plain", extra: str = "", head_only: bool = False
-) -> bytes:
+) -> tuple[bytes, bytes]:
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         f"Connection: close\r\n{extra}\r\n"
     )
-    return head.encode() + (b"" if head_only else body)
+    return head.encode(), b"" if head_only else body

@@ -6,6 +6,7 @@ States are written one series per state, 1 for the one that holds, so that alert
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from fastha.telemetry.snapshot import (
@@ -49,23 +50,25 @@ _PACKET_ERRORS = (
 
 
 class _Writer:
-    """Collects lines; every metric is announced once."""
+    """Collects lines; every metric is announced once. Encoded as they come: there may be a million."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.page = bytearray()
         self._announced: set[str] = set()
+
+    def line(self, text: str) -> None:
+        self.page += text.encode("utf-8", "replace") + b"\n"
 
     def announce(self, name: str, kind: str, text: str) -> None:
         if name not in self._announced:
             self._announced.add(name)
-            self.lines.append(f"# HELP {name} {_help(text)}")
-            self.lines.append(f"# TYPE {name} {kind}")
+            self.line(f"# HELP {name} {_help(text)}")
+            self.line(f"# TYPE {name} {kind}")
 
     def metric(self, name: str, kind: str, text: str, samples: Iterable[tuple[Labels, float]]) -> None:
-        rows = [f"{name}{_labels(labels)} {_value(value)}" for labels, value in samples]
-        if rows:
+        for labels, value in samples:
             self.announce(name, kind, text)
-            self.lines += rows
+            self.line(f"{name}{_labels(labels)} {_value(value)}")
 
     def histogram(
         self,
@@ -79,14 +82,14 @@ class _Writer:
         """`buckets` are cumulative, without the last one."""
         self.announce(name, "histogram", text)
         for bound, below in buckets:
-            self.lines.append(f"{name}_bucket{_labels((*labels, ('le', _value(bound))))} {below}")
-        self.lines.append(f"{name}_bucket{_labels((*labels, ('le', '+Inf')))} {count}")
-        self.lines.append(f"{name}_sum{_labels(labels)} {_value(total)}")
-        self.lines.append(f"{name}_count{_labels(labels)} {count}")
+            self.line(f"{name}_bucket{_labels((*labels, ('le', _value(bound))))} {below}")
+        self.line(f"{name}_bucket{_labels((*labels, ('le', '+Inf')))} {count}")
+        self.line(f"{name}_sum{_labels(labels)} {_value(total)}")
+        self.line(f"{name}_count{_labels(labels)} {count}")
 
 
-def render(snapshot: DaemonSnapshot) -> str:
-    """All metrics of a snapshot."""
+def render(snapshot: DaemonSnapshot, more: Iterable[Metric] = ()) -> bytes:
+    """All metrics of a snapshot, and more, taken one at a time: a page in Prometheus' text format."""
     out = _Writer()
     out.metric("fastha_info", "gauge", "Version.", [((("version", snapshot.version),), 1)])
     out.metric(
@@ -142,11 +145,11 @@ def render(snapshot: DaemonSnapshot) -> str:
                 for channel in snapshot.channels
             ),
         )
-    for metric in snapshot.metrics:
+    for metric in itertools.chain(snapshot.metrics, more):
         _extra(out, metric)
     for histogram in snapshot.histograms:
         _extra_histogram(out, histogram)
-    return "\n".join(out.lines) + "\n"
+    return bytes(out.page)
 
 
 def _instances(out: _Writer, instances: tuple[InstanceSnapshot, ...]) -> None:
