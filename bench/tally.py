@@ -34,13 +34,14 @@ class Tally:
 
     def __post_init__(self) -> None:
         self._port = self.capture.port(self.node)
+        self._others = {self.capture.port(name) for name in ("r1", "r2")} - {self._port}
         self.capture.taker = self._take
 
-    def _take(self, at_ns: int, port: int, data: bytes) -> None:
+    def _take(self, at_ns: int, port: str, data: bytes) -> None:
         if len(data) <= _PRIORITY or data[12:14] != b"\x08\0" or data[23] != 112:
             return
         if port != self._port:
-            self.strangers += 1
+            self.strangers += port in self._others
             return
         self.sent += 1
         self.farewells += data[_PRIORITY] == 0

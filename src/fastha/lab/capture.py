@@ -168,10 +168,10 @@ class Capture:
 
     ``only``: the nodes whose frames are wanted (default all). ``everything``: also the clients' traffic.
     ``taker``, when it is set, gets every frame in place of the list (the capture's thread calls it): when it
-    came, the index of the switch's port, and the bytes. What is captured for minutes is counted, not kept.
+    came, the switch's port, and the bytes. What is captured for minutes is counted, not kept.
     """
 
-    taker: Callable[[int, int, bytes], None] | None = None
+    taker: Callable[[int, str, bytes], None] | None = None
 
     def __init__(
         self, lab: Lab, segment: str, *, only: list[str] | None = None, everything: bool = False
@@ -212,11 +212,9 @@ class Capture:
             if port.segment == self._segment
         }
 
-    def port(self, node: str) -> int:
-        """The index of the switch's port to a node, as `taker` gets it."""
-        with visiting(self.lab.switch):
-            numbers = {name: number for number, name in socket.if_nameindex()}
-        return next(numbers[port] for port, (owner, _) in self._owners().items() if owner == node)
+    def port(self, node: str) -> str:
+        """The switch's port to a node, as `taker` gets it."""
+        return next(port for port, (owner, _) in self._owners().items() if owner == node)
 
     def _read(self) -> None:
         poll = select.poll()
