@@ -244,7 +244,7 @@ def test_every_snapshot_can_be_dumped_and_read_back(
         assert [row["stats"]["advert_rcvd"] for row in rows] == [i.stats.advert_rcvd for i in instances]
         assert [row["data"].get("vips", []) for row in rows] == [list(i.vips) for i in instances]
     assert dump_data(snapshot).count(" VRRP Instance = ") >= len(instances)
-    families = {family.name: family for family in text_string_to_metric_families(render(snapshot))}
+    families = {family.name: family for family in text_string_to_metric_families(render(snapshot).decode())}
     if instances:
         received = families["fastha_instance_adverts_received"].samples
         assert {s.labels["instance_name"]: s.value for s in received} == {
