@@ -16,6 +16,7 @@ HIGH, LOW = 200, 100
 PER_SEGMENT = 255
 MIXED = ">"
 """Between the names of two daemons: the first is router 1, the master; the second takes over from it."""
+PAIRS = (f"keepalived{MIXED}fastha", f"fastha{MIXED}keepalived")
 
 
 @dataclass
@@ -52,8 +53,7 @@ class Bed:
 
     def adapter(self, number: int) -> Adapter:
         """The daemon of router 1 or 2: of one kind, or the higher router's and the lower one's."""
-        kinds = self.kind.split(MIXED)
-        return DAEMONS[kinds[number - 1 if len(kinds) > 1 else 0]]
+        return DAEMONS[kind_of(self.kind, number)]
 
     def daemon(self, number: int, count: int, interval_ms: int, priority: int | None = None) -> Daemon:
         """The daemon of router 1 or 2 with so many virtual routers, not yet started."""
@@ -100,6 +100,12 @@ class Bed:
             every=0.05 + count / 2000,
         )
         return self.masters(number, since)
+
+
+def kind_of(kinds: str, number: int) -> str:
+    """The daemon of router 1 or 2: of one name, or of a pair."""
+    both = kinds.split(MIXED)
+    return both[number - 1 if len(both) > 1 else 0]
 
 
 def vrid_of(index: int) -> int:

@@ -8,7 +8,7 @@ import os
 import random
 import time
 
-from bench.bed import LOW, MIXED, Bed, address_of, bed, hogs, pestered, sleep_ms
+from bench.bed import LOW, PAIRS, Bed, address_of, bed, hogs, pestered, sleep_ms
 from bench.daemons import Vrrp
 from bench.model import Case, Goal, Metric, Size
 from fastha.lab import Daemon, Prober, faults, wait_for
@@ -65,7 +65,6 @@ cost of waking a real-time thread and sending a packet; its gratuitous ARP follo
 kernel takes 60 to 80 µs to set.
 """
 _DAEMONS = ("fastha", "keepalived", "bare-rt", "frr")
-_PAIRS = (f"keepalived{MIXED}fastha", f"fastha{MIXED}keepalived")
 
 
 def cases(size: Size) -> list[Case]:
@@ -89,9 +88,9 @@ def cases(size: Size) -> list[Case]:
         daemons: tuple[str, ...] = _DAEMONS if event == "kill" and size == "full" else _DAEMONS[:3]
         if size == "smallest":
             daemons = _DAEMONS[:2]
-        pairs = {"smallest": (), "quick": ("kill",), "full": ("kill", "term")}[size]
+        pairs = {"smallest": (), "quick": ("kill",), "full": ("kill", "term", "link")}[size]
         if event in pairs and interval == 100:
-            daemons += _PAIRS
+            daemons += PAIRS
         if event == "busy":  # only fastha has a part that may be busy without harm
             daemons = _DAEMONS[:1]
         found.append(

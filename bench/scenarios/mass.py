@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bench.bed import LOW, PER_SEGMENT, address_of, bed, sleep_ms, vrid_of
+from bench.bed import LOW, PAIRS, PER_SEGMENT, address_of, bed, sleep_ms, vrid_of
 from bench.daemons import Vrrp
 from bench.model import Case, Goal, Metric, Size
 from fastha.lab import wait_for
@@ -14,7 +14,7 @@ TEXT = """As failover after SIGKILL, with all virtual routers of one daemon at o
 *Start* is the time from starting the master until it has advertised all of them, beyond
 Active_Down_Interval, which the protocol asks (they have no master to hear). *Excess*, for each virtual
 router: from the old master's last advert to the new one's first, or its first gratuitous ARP, beyond
-Active_Down_Interval.
+Active_Down_Interval. `keepalived>fastha`: a keepalived starts and dies, a fastha takes over; and the reverse.
 """
 METRICS = (
     Metric("start_excess_ms", "start excess, ms", ("p50",), 0),
@@ -62,7 +62,12 @@ def cases(size: Size) -> list[Case]:
         "full": {(255, 1000): 2, (1020, 1000): 2, (255, 100): 1, (2000, 1000): 1, (4000, 1000): 1},
     }
     return [
-        Case(f"{count} at {interval} ms", {"count": count, "interval_ms": interval}, _DAEMONS, repeats)
+        Case(
+            f"{count} at {interval} ms",
+            {"count": count, "interval_ms": interval},
+            _DAEMONS + (PAIRS if size == "full" and count <= 1020 and interval == 1000 else ()),
+            repeats,
+        )
         for (count, interval), repeats in plan[size].items()
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 
-from bench.bed import Bed, bed, sleep_ms
+from bench.bed import PAIRS, Bed, bed, sleep_ms
 from bench.model import Case, Goal, Metric, Size
 from fastha.lab import Frame, cpu_seconds, gaps_ms, pss_kib
 
@@ -59,7 +59,9 @@ def cases(size: Size) -> list[Case]:
         Case(
             f"{count} at {interval} ms",
             {"count": count, "interval_ms": interval, "seconds": seconds},
-            _DAEMONS[:2] if size == "smallest" else _DAEMONS,
+            _DAEMONS[:2]
+            if size == "smallest"
+            else _DAEMONS + (PAIRS if size == "full" and (count, interval) == (255, 1000) else ()),
         )
         for (count, interval), seconds in plan[size].items()
     ]
