@@ -135,7 +135,7 @@ int fh_sock_filter(int fd, const fh_sock_filter_spec *spec) {
         emit(&a, BPF_LDX | BPF_W | BPF_IMM, 0, 0, 0);
     emit(&a, BPF_LD | BPF_W | BPF_LEN, 0, 0, 0);
     emit(&a, BPF_ALU | BPF_SUB | BPF_X, 0, 0, 0);
-    require(&a, BPF_JGE, ah + 8); /* an advert's head, and what authenticates it */
+    require(&a, BPF_JGE, ah + 8);                 /* an advert's head, and what authenticates it */
     emit(&a, BPF_LD | BPF_B | BPF_IND, ah, 0, 0); /* version and type */
     emit(&a, BPF_JMP | BPF_JEQ | BPF_K, 0x21, 1, 0);
     require(&a, BPF_JEQ, 0x31);
