@@ -48,6 +48,7 @@ class Balance:
         self._fetched = 0.0
         self._fetching: asyncio.Task[None] | None = None
         self._config: Config | None = None
+        self._soon: asyncio.Handle | None = None
 
     def _say(self, text: str) -> None:
         self._log("warning", text, key=text[:60])
@@ -98,13 +99,18 @@ class Balance:
     # ---------------------------------------------------------------- what the others tell
 
     def vrrp_state(self, instance: str, state: str, vrid: int) -> None:
-        """An instance changed: the sync daemon follows, and so may ha_suspend."""
+        """An instance changed: the sync daemon follows, and so may ha_suspend. The addresses are looked at
+        once for all that changed together: when a segment fails over, every instance of it has."""
         if self.manager is not None:
             self.manager.on_vrrp_state(instance, state, vrid)
-            self.addresses()
+            if self._soon is None:
+                self._soon = asyncio.get_running_loop().call_soon(self.addresses)
 
     def addresses(self) -> None:
         """Which addresses this host has now (those of masters are known here before the kernel tells)."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         if self.manager is None:
             return
         here = {a.ip for link in self._table for a in self._table.addresses(link.ifindex)}
@@ -148,6 +154,8 @@ class Balance:
 
     async def close(self) -> None:
         """Ends checks and does with IPVS what the configuration says."""
+        if self._soon is not None:
+            self._soon.cancel()
         self._files.close()
         if self.manager is not None:
             await self.manager.stop()
