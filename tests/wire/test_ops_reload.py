@@ -90,6 +90,12 @@ def test_a_reload_of_a_thousand_instances_misses_no_advert() -> None:
         assert [daemon.show("status")["transitions"] for daemon in (one, two)] == before
         assert states(one) == {"MASTER": LINKS * EACH} and states(two) == {"BACKUP": LINKS * EACH}
 
+        # A thousand things at once are told in portions, and to the last.
+        one.terminate()
+        wait_for("all are master", lambda: states(two) == {"MASTER": LINKS * EACH}, timeout=30, every=0.2)
+        assert two.show("status")["transitions"] == before[1] + LINKS * EACH
+        assert sum(") stopped: " in line for line in one.log().splitlines()) == LINKS * EACH
+
 
 def test_more_instances_than_there_is_room_for_are_refused_by_name() -> None:
     """The engine is given its memory once; what does not fit is told, and what runs goes on."""

@@ -101,8 +101,11 @@ class Engine:
     def beat(self) -> None:
         """The main thread lives."""
 
-    def events(self) -> list[Event]:
-        """Takes what was told since the last call. Also frees what the engine handed back."""
+    def events(self, most: int = ...) -> list[Event]:
+        """Takes what was told since the last call. Also frees what the engine handed back.
+
+        At most `most` events; whoever gets so many asks again, for nothing tells that there are more.
+        """
 
     def open_socket(
         self,

@@ -943,13 +943,13 @@ cdef class Engine:
         if self.engine != NULL:
             fh_engine_beat(self.engine)
 
-    def events(self):
+    def events(self, Py_ssize_t most=0x7FFFFFFF):
         cdef fh_event raw
         cdef Event event
         self._check()
-        told = []
+        cdef list told = []
         fh_engine_event_ack(self.engine)
-        while fh_engine_event(self.engine, &raw):
+        while len(told) < most and fh_engine_event(self.engine, &raw):
             if raw.type == FH_EVENT_RETIRED:
                 self._retired(&raw)
                 continue

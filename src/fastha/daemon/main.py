@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from .sessions import Sessions
 
 HISTORY = 500
+EVENTS_AT_ONCE = 100
+"""Events of the engine that are taken in before other things have their turn: about ten milliseconds."""
 """Transitions and notes that are kept for `fastha show events`."""
 
 
@@ -73,6 +75,7 @@ class Daemon:
         self.reloads = 0
         self.last_reload: str = ""
         self.history: deque[Transition | Note | SessionChange] = deque(maxlen=HISTORY)
+        self._more_events: asyncio.Handle | None = None
         self.stream = Stream()
         self.transitions = 0
         self._systemd = Notifier()
@@ -274,12 +277,27 @@ class Daemon:
     # ---------------------------------------------------------------- what happens
 
     def _events(self) -> None:
-        events = self.engine.events()
+        """Takes in what the engine told, in portions: of a thousand transitions at once each is logged and
+        told on, and other things have their turn meanwhile."""
+        if self._portion() == EVENTS_AT_ONCE:
+            self._more_events = asyncio.get_running_loop().call_soon(self._events)
+
+    def _last_events(self) -> None:
+        """All of it at once, before the engine ends."""
+        if self._more_events is not None:
+            self._more_events.cancel()
+        while self._portion() == EVENTS_AT_ONCE:
+            pass
+
+    def _portion(self) -> int:
+        events = self.engine.events(EVENTS_AT_ONCE)
+        count = len(events)
         if self.sessions is not None:
             # a session that is lost is told before what it meant for instances
             events = [event for event in events if not self.sessions.event(event)]
         for event in events:
             self.manager.event(event)
+        return count
 
     def _transition(self, transition: Transition) -> None:
         self.transitions += 1
@@ -513,7 +531,7 @@ class Daemon:
         await self.manager.stop()
         if self.sessions is not None:
             await self.sessions.stop()
-        self._events()
+        self._last_events()
         if self.balance is not None:
             await self.balance.close()
         if self.hooks is not None:
@@ -531,7 +549,7 @@ class Daemon:
         await asyncio.sleep(0.01)
         self.manager.clean_up()
         with contextlib.suppress(Exception):
-            self._events()
+            self._last_events()
         self.engine.close()
         self.machine.close()
 
