@@ -39,6 +39,28 @@ def test_the_result_is_that_of_reading_here(path: Path) -> None:
     assert there.config == here.config or "RND" in path.read_text(errors="replace")
 
 
+@pytest.mark.parametrize("count", [1, 49, 50, 51, 230])
+def test_many_instances_and_servers_come_in_portions_and_in_order(tmp_path: Path, count: int) -> None:
+    """What they share with one another, and the groups that name them, is as it was."""
+    members = "\n".join(f"I{n}" for n in range(count))
+    text = f"vrrp_sync_group G {{\n group {{\n {members}\n }}\n}}\n"
+    for n in range(count):
+        text += (
+            f"vrrp_instance I{n} {{\n interface eth0\n virtual_router_id {n + 1}\n"
+            f" virtual_ipaddress {{\n 10.0.{n}.1/24\n }}\n}}\n"
+            f"virtual_server 10.1.{n}.1 80 {{\n protocol TCP\n real_server 10.2.{n}.1 80 {{\n }}\n}}\n"
+        )
+    path = tmp_path / "many.conf"
+    path.write_text(text)
+    here, there = load(path), read(path)
+    assert there == here
+    assert there.config is not None
+    assert [i.name for i in there.config.instances] == [f"I{n}" for n in range(count)]
+    assert len(there.config.lvs.virtual_servers) == count
+    group = there.config.group_of(f"I{count - 1}")
+    assert group is not None and group.name == "G"
+
+
 def test_many_are_read_at_once_and_nothing_is_left_behind(tmp_path: Path) -> None:
     before = descriptors()
     found: list[bool] = []

@@ -24,7 +24,9 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import msgspec
 
 from fastha.config.result import LoadResult
 
@@ -32,6 +34,8 @@ LIMIT_S = 120.0
 """A file that takes longer is not read to its end."""
 _PR_SET_PDEATHSIG = 1
 _LENGTH = struct.Struct("=Q")
+_PORTION = 50
+"""Instances that come through the pipe at a time."""
 
 
 class Reading:
@@ -51,9 +55,7 @@ class Reading:
             try:
                 with self._received(time.monotonic() + limit_s) as data:
                     if len(data):
-                        found = pickle.loads(data)  # noqa: S301  (of our own child)
-                        assert isinstance(found, LoadResult)
-                        return found
+                        return _unpacked(data)
             except TimeoutError:
                 return self._failed(f"reading it was given up after {limit_s:.0f} s")
             if running and os.WIFSIGNALED(self._status):
@@ -138,14 +140,62 @@ class Reading:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             gc.disable()
-            made = pickle.dumps(self._read(), 5)
-            for part in (_LENGTH.pack(len(made)), made):
+            parts = _packed(self._read())
+            for part in (_LENGTH.pack(sum(map(len, parts))), *parts):
                 data = memoryview(part)
                 while data:
                     data = data[os.write(pipe, data) :]
             status = 0
         finally:
             os._exit(status)
+
+
+# ---------------------------------------------------------------- on the way through the pipe
+
+
+def _packed(result: LoadResult) -> list[bytes]:
+    """A result in portions, each with its length before it: first all but the instances and virtual servers.
+
+    What pickle needs for a struct while it makes one is several times the struct, and it keeps that until
+    the portion is done: between thousands of instances it would leave holes in the daemon's memory for good.
+    """
+    config = result.config
+    many: list[tuple[object, ...]] = []
+    if config is not None:
+        many = [
+            things[at : at + size]
+            for things, size in ((config.instances, _PORTION), (config.lvs.virtual_servers, 5))
+            for at in range(0, len(things), size)
+        ]
+        rest = msgspec.structs.replace(config.lvs, virtual_servers=())
+        result = msgspec.structs.replace(
+            result, config=msgspec.structs.replace(config, instances=(), lvs=rest)
+        )
+    made = (pickle.dumps(each, 5) for each in (result, *many))
+    return [part for each in made for part in (_LENGTH.pack(len(each)), each)]
+
+
+def _unpacked(data: memoryview) -> LoadResult:
+    from fastha.config.model import VrrpInstance  # noqa: PLC0415  (at the start: while the child reads)
+
+    found: list[Any] = []
+    at = 0
+    while at < len(data):
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        made = pickle.loads(data[at : at + length])  # noqa: S301  (of our own child)
+        found.extend(made if found else (made,))
+        at += length
+    result = found[0]
+    assert isinstance(result, LoadResult)
+    if result.config is None or len(found) == 1:
+        return result
+    instances = tuple(each for each in found[1:] if isinstance(each, VrrpInstance))
+    servers = tuple(each for each in found[1:] if not isinstance(each, VrrpInstance))
+    lvs = msgspec.structs.replace(result.config.lvs, virtual_servers=servers)
+    return msgspec.structs.replace(
+        result, config=msgspec.structs.replace(result.config, instances=instances, lvs=lvs)
+    )
 
 
 def read(path: Path, *, config_id: str | None = None, text: str | None = None) -> LoadResult:
