@@ -48,6 +48,7 @@ def test_many_instances_and_servers_come_in_portions_and_in_order(tmp_path: Path
         text += (
             f"vrrp_instance I{n} {{\n interface eth0\n virtual_router_id {n + 1}\n"
             f" virtual_ipaddress {{\n 10.0.{n}.1/24\n }}\n}}\n"
+            f"bfd_instance B{n} {{\n neighbor_ip 10.3.{n}.1\n}}\n"
             f"virtual_server 10.1.{n}.1 80 {{\n protocol TCP\n real_server 10.2.{n}.1 80 {{\n }}\n}}\n"
         )
     path = tmp_path / "many.conf"
@@ -56,6 +57,7 @@ def test_many_instances_and_servers_come_in_portions_and_in_order(tmp_path: Path
     assert there == here
     assert there.config is not None
     assert [i.name for i in there.config.instances] == [f"I{n}" for n in range(count)]
+    assert [b.name for b in there.config.bfd_instances] == [f"B{n}" for n in range(count)]
     assert len(there.config.lvs.virtual_servers) == count
     group = there.config.group_of(f"I{count - 1}")
     assert group is not None and group.name == "G"

@@ -35,7 +35,7 @@ LIMIT_S = 120.0
 _PR_SET_PDEATHSIG = 1
 _LENGTH = struct.Struct("=Q")
 _PORTION = 50
-"""Instances that come through the pipe at a time."""
+"""Instances and sessions that come through the pipe at a time."""
 
 
 class Reading:
@@ -154,48 +154,46 @@ class Reading:
 
 
 def _packed(result: LoadResult) -> list[bytes]:
-    """A result in portions, each with its length before it: first all but the instances and virtual servers.
+    """A result in portions, each with its length before it: first all but what there may be thousands of.
 
     What pickle needs for a struct while it makes one is several times the struct, and it keeps that until
     the portion is done: between thousands of instances it would leave holes in the daemon's memory for good.
     """
     config = result.config
-    many: list[tuple[object, ...]] = []
+    many: list[tuple[str, tuple[object, ...]]] = []
     if config is not None:
-        many = [
-            things[at : at + size]
-            for things, size in ((config.instances, _PORTION), (config.lvs.virtual_servers, 5))
-            for at in range(0, len(things), size)
-        ]
+        for name, things, size in (
+            ("instances", config.instances, _PORTION),
+            ("bfd_instances", config.bfd_instances, _PORTION),
+            ("virtual_servers", config.lvs.virtual_servers, 5),
+        ):
+            many += [(name, things[at : at + size]) for at in range(0, len(things), size)]
         rest = msgspec.structs.replace(config.lvs, virtual_servers=())
-        result = msgspec.structs.replace(
-            result, config=msgspec.structs.replace(config, instances=(), lvs=rest)
-        )
+        config = msgspec.structs.replace(config, instances=(), bfd_instances=(), lvs=rest)
+        result = msgspec.structs.replace(result, config=config)
     made = (pickle.dumps(each, 5) for each in (result, *many))
     return [part for each in made for part in (_LENGTH.pack(len(each)), each)]
 
 
 def _unpacked(data: memoryview) -> LoadResult:
-    from fastha.config.model import VrrpInstance  # noqa: PLC0415  (at the start: while the child reads)
-
-    found: list[Any] = []
+    result: LoadResult | None = None
+    many: dict[str, list[Any]] = {"instances": [], "bfd_instances": [], "virtual_servers": []}
     at = 0
     while at < len(data):
         (length,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         made = pickle.loads(data[at : at + length])  # noqa: S301  (of our own child)
-        found.extend(made if found else (made,))
+        if isinstance(made, LoadResult):
+            result = made
+        else:
+            many[made[0]] += made[1]
         at += length
-    result = found[0]
-    assert isinstance(result, LoadResult)
-    if result.config is None or len(found) == 1:
+    assert result is not None
+    if result.config is None:
         return result
-    instances = tuple(each for each in found[1:] if isinstance(each, VrrpInstance))
-    servers = tuple(each for each in found[1:] if not isinstance(each, VrrpInstance))
-    lvs = msgspec.structs.replace(result.config.lvs, virtual_servers=servers)
-    return msgspec.structs.replace(
-        result, config=msgspec.structs.replace(result.config, instances=instances, lvs=lvs)
-    )
+    lvs = msgspec.structs.replace(result.config.lvs, virtual_servers=tuple(many.pop("virtual_servers")))
+    found = {name: tuple(things) for name, things in many.items()}
+    return msgspec.structs.replace(result, config=msgspec.structs.replace(result.config, lvs=lvs, **found))
 
 
 def read(path: Path, *, config_id: str | None = None, text: str | None = None) -> LoadResult:
