@@ -55,7 +55,7 @@ def cases(size: Size) -> list[Case]:
     everybody = ("fastha", "keepalived", "bird", "frr", "bare", "bare-rt")
     if size == "smallest":
         return [Case("50 ms idle", _parameters(50_000, "idle", 1), everybody[:2])]
-    seconds = 4 if size == "quick" else 60
+    seconds = 2 if size == "quick" else 60
     plan = [(10_000, "loaded"), (10_000, "busy")]
     if size == "full":
         plan = [(10_000, "idle"), *plan, (3_300, "idle"), (3_300, "loaded")]
