@@ -213,6 +213,8 @@ static bool passes(const struct sock_filter *code, unsigned length, const packet
                 a = f->k;
             else if (BPF_MODE(f->code) == BPF_MEM)
                 a = memory[f->k & 15];
+            else if (BPF_MODE(f->code) == BPF_LEN)
+                a = (uint32_t)p->size;
             else if (!load(p, BPF_MODE(f->code) == BPF_IND ? x + f->k : f->k, octets, &a))
                 return false; /* reading past the end refuses the packet */
             break;
@@ -229,8 +231,11 @@ static bool passes(const struct sock_filter *code, unsigned length, const packet
             memory[f->k & 15] = a;
             break;
         case BPF_ALU:
-            must(BPF_OP(f->code) == BPF_AND || BPF_OP(f->code) == BPF_RSH);
-            a = BPF_OP(f->code) == BPF_AND ? a & operand : operand < 32 ? a >> operand : 0;
+            must(BPF_OP(f->code) == BPF_AND || BPF_OP(f->code) == BPF_RSH || BPF_OP(f->code) == BPF_SUB);
+            if (BPF_OP(f->code) == BPF_SUB)
+                a -= operand; /* modulo 2^32, as the kernel's */
+            else
+                a = BPF_OP(f->code) == BPF_AND ? a & operand : operand < 32 ? a >> operand : 0;
             break;
         case BPF_MISC:
             if (BPF_MISCOP(f->code) == BPF_TAX)
@@ -243,6 +248,8 @@ static bool passes(const struct sock_filter *code, unsigned length, const packet
                 pc += f->k;
             else if (BPF_OP(f->code) == BPF_JEQ)
                 pc += a == operand ? f->jt : f->jf;
+            else if (BPF_OP(f->code) == BPF_JGE)
+                pc += a >= operand ? f->jt : f->jf;
             else
                 pc += (a & operand) != 0 ? f->jt : f->jf;
             break;
