@@ -17,7 +17,7 @@ typedef union {
 } address;
 
 static int rx, tx, family;
-static bool authenticated; /* behind an AH of 24 octets, with keepalived's digest */
+static bool authenticated; /* behind an AH of 24 octets: its head and the 12 octets of HMAC-MD5-96 */
 
 static bool passes(const uint8_t *advert, size_t length, int ttl) {
     uint8_t packet[64] = {FH_PROTO_VRRP, 4}, got[128];
@@ -60,7 +60,7 @@ static void shield(int of, bool behind_ah) {
     spec.vrids[0] = 1 << 7;
     spec.vrids[31] = 1 << 7;
     CHECK_INT(fh_sock_filter(rx, &spec), 0);
-    while (recv(rx, advert, 0, MSG_DONTWAIT) >= 0)
+    while (recv(rx, NULL, 0, MSG_DONTWAIT) >= 0)
         ;
     for (unsigned vrid = 0; there && vrid < 256; vrid++) {
         advert[1] = (uint8_t)vrid;

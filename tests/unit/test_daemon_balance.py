@@ -31,7 +31,7 @@ class Told(LvsManager):
 
 @pytest.mark.parametrize("count", [1, 500])
 def test_addresses_are_looked_at_once_for_all_that_fail_over_together(tmp_path: Path, count: int) -> None:
-    """Each look goes over every instance and every check: for each of five hundred it would take seconds."""
+    """Each look goes over every instance and every check: one for each that fails over would be quadratic."""
 
     async def body() -> None:
         vrrp = SimpleNamespace(instances={})

@@ -20,7 +20,16 @@ from fastha.telemetry import history as history_module
 from fastha.telemetry.dump_json import dump_json
 from fastha.telemetry.dump_text import dump_data, dump_stats
 from fastha.telemetry.files import Dump, dump_path, write_file
-from fastha.telemetry.history import History, HistoryMark, HistoryRecord, merge, read_records
+from fastha.telemetry.history import (
+    History,
+    HistoryMark,
+    HistoryRecord,
+    Newest,
+    boot_id,
+    line_of,
+    merge,
+    read_records,
+)
 from fastha.telemetry.log import (
     FileSink,
     JournalSink,
@@ -248,16 +257,20 @@ def record(number: int, name: str = "VI_1", state: str = "MASTER") -> HistoryRec
     )
 
 
+def read(history: History, since_ns: int = 0) -> list[HistoryRecord]:
+    return run(history.since(since_ns))
+
+
 def test_history_survives_restarts_and_crashes(tmp_path: Path) -> None:
     path = tmp_path / "lib" / "history.jsonl"
 
     async def first() -> None:
         history = History(path, log=print)
-        assert history.load() == 0
+        assert await history.since(0) == []
         for number in range(3):
-            history.append(record(number))
+            history.append(line_of(record(number)))
         await until(lambda: path.exists() and path.read_text().count("\n") == 3)
-        history.append(record(3, "VI_2"))
+        history.append(line_of(record(3, "VI_2")))
         await history.close()
 
     run(first())
@@ -266,38 +279,65 @@ def test_history_survives_restarts_and_crashes(tmp_path: Path) -> None:
 
     async def second() -> None:
         history = History(path, log=print)
-        assert history.load() == 4
-        history.append(record(5))
+        assert len(await history.since(0)) == 4
+        history.append(line_of(record(5)))
         await history.close()
 
     run(second())
-    history = History(path, log=print)
-    assert history.load() == 5
-    found = history.records("VI_1", since_ns=1)
-    assert [r.wall_ns for r in found] == [1, 2, 5]
-    assert found[0].timeline[1] == HistoryMark("first GARP", 92) and found[0].boot == history.boot
-    assert history.records(limit=2)[-1].wall_ns == 5
+    found = read(History(path, log=print), since_ns=1)
+    assert [r.wall_ns for r in found] == [1, 2, 3, 5]
+    assert found[0].timeline[1] == HistoryMark("first GARP", 92) and found[0].boot == boot_id()
     other = [("b", record(4)), ("b", record(0))]
-    assert [node for node, _ in merge((("a", r) for r in found), other)] == ["b", "a", "a", "b", "a"]
+    assert [node for node, _ in merge((("a", r) for r in found), other)] == ["b", "a", "a", "a", "b", "a"]
+
+
+def test_records_from_a_time_on_are_the_files_the_waiting_and_those_held(tmp_path: Path) -> None:
+    """Each once, and in order, wherever they are at that moment."""
+    lines = [line_of(record(number)) for number in range(10)]
+    path = tmp_path / "h"
+    path.write_bytes(b"".join(lines[:6]))
+
+    async def body() -> None:
+        history = History(path, log=print)
+        history._unwritten.extend(lines[4:8])  # of which two were just written
+        found = await history.since(2, lines[5:])
+        assert [r.wall_ns for r in found] == list(range(2, 10))
+        path.unlink()
+        path.mkdir()  # nothing to be read there
+        log: list[str] = []
+        history._log = log.append
+        assert [r.wall_ns for r in await history.since(0, lines[5:])] == list(range(4, 10))
+        assert "cannot read the history" in log[0]
+
+    run(body())
 
 
 def test_history_takes_names_that_are_no_utf8(tmp_path: Path) -> None:
     history = History(tmp_path / "h", log=print)
-    history.append(record(1, b"caf\xe9".decode("utf-8", "surrogateescape")))
-    again = History(tmp_path / "h", log=print)
-    assert again.load() == 1 and again.records()[0].name == "caf\ufffd"
+    history.append(line_of(record(1, b"caf\xe9".decode("utf-8", "surrogateescape"))))
+    assert [r.name for r in read(History(tmp_path / "h", log=print))] == ["caf\ufffd"]
 
 
 def test_history_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "h"
-    history = History(path, log=print, max_bytes=20_000, in_memory=50)
+    history = History(path, log=print, max_bytes=20_000, unwritten=50)
     for number in range(500):
-        history.append(record(number))
+        history.append(line_of(record(number)))
     assert path.stat().st_size <= 20_000 + 400
-    assert len(history.records()) == 50
-    again = History(path, log=print)
-    assert 20 < again.load() <= 100
-    assert again.records()[-1].wall_ns == 499
+    found = read(History(path, log=print))
+    assert 20 < len(found) <= 100
+    assert found[-1].wall_ns == 499
+
+
+@pytest.mark.parametrize("most", [1, 49, 50, 120])
+def test_the_newest_lines_are_held(most: int) -> None:
+    newest = Newest(most)
+    lines = [line_of(record(number)) for number in range(331)]
+    for count, line in enumerate(lines, 1):
+        newest.append(line)
+        assert newest.lines() == lines[max(0, count - most) : count]
+    held = sum(map(len, (*newest._full, *newest._last)))
+    assert most < 50 or held < 50 * len(lines[0]) + most * len(lines[0]) // 4
 
 
 def test_a_long_history_never_is_in_memory_as_a_whole(tmp_path: Path) -> None:
@@ -308,11 +348,11 @@ def test_a_long_history_never_is_in_memory_as_a_whole(tmp_path: Path) -> None:
 
     async def body() -> None:
         history = History(path, log=print, max_bytes=size)
-        assert history.load() == 500
-        history.append(record(8))
+        line = line_of(record(8))
+        history.append(line)
         assert path.exists()
         await history.close()
-        assert await history.since(8) == [r for r in history.records() if r.wall_ns == 8]
+        assert [r.wall_ns for r in await history.since(8, [line])] == [8]
 
     tracemalloc.start()
     try:
@@ -341,13 +381,13 @@ def test_a_full_disk_is_told_once_and_loses_nothing(tmp_path: Path, monkeypatch:
         log: list[str] = []
         history = History(path, log=log.append)
         monkeypatch.setattr(history_module.os, "write", limited)
-        history.append(record(1))
-        history.append(record(2))
+        history.append(line_of(record(1)))
+        history.append(line_of(record(2)))
         await until(lambda: log)
         assert "No space left" in log[0] and "make room" in log[0]
         assert path.read_bytes() == b""  # no half line stays
         await asyncio.sleep(0.2)
-        assert len(log) == 1 and len(history.records()) == 2
+        assert len(log) == 1 and [r.wall_ns for r in await history.since(0)] == [1, 2]
         state["room"] = 1 << 20
         await until(lambda: path.read_bytes().count(b"\n") == 2)
         await until(lambda: len(log) == 2)

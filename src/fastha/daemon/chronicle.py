@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fastha.telemetry.history import HistoryMark, HistoryRecord
 from fastha.telemetry.records_json import BFD, NOTE, TRANSITION
-from fastha.vrrp.records import Level, Note, Transition
+from fastha.vrrp.records import Note, Transition
 from fastha.vrrp.running import Running
 
 if TYPE_CHECKING:
@@ -118,8 +118,6 @@ class Sieve:
 
     def passes(self, note: Note) -> bool:
         """Whether this note is to be kept."""
-        if note.level is Level.DEBUG:
-            return False
         key = (note.kind, note.instance)
         now = note.monotonic_ns or time.monotonic_ns()
         began, count = self._windows.get(key, (now, 0))

@@ -14,7 +14,6 @@ import gc
 import signal
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from fastha._core.engine import Engine, EngineError, give_back
 from fastha.config.model import Config
 from fastha.net.filters import choose
 from fastha.net.sysctl import disable_local_igmp
+from fastha.telemetry.history import Newest, line_of
 from fastha.telemetry.recorder import TransitionRecorder
 from fastha.vrrp.manager import Manager
 from fastha.vrrp.records import Level, Note, Transition
@@ -33,6 +33,7 @@ from fastha.vrrp.running import identity
 
 from . import show, wants
 from .busy import busy
+from .chronicle import record_of
 from .commands import Commands
 from .control import ControlError, ControlServer
 from .log import Log
@@ -58,10 +59,8 @@ if TYPE_CHECKING:
     from .schedule import Schedule
     from .sessions import Sessions
 
-HISTORY = 500
 EVENTS_AT_ONCE = 100
 """Events of the engine that are taken in before other things have their turn: about ten milliseconds."""
-"""Transitions and notes that are kept for `fastha show events`."""
 
 
 class Daemon:
@@ -74,7 +73,8 @@ class Daemon:
         self.started_wall = time.time()
         self.reloads = 0
         self.last_reload: str = ""
-        self.history: deque[Transition | Note | SessionChange] = deque(maxlen=HISTORY)
+        self.newest = Newest()
+        """What happened of late, for `fastha show events`."""
         self._more_events: asyncio.Handle | None = None
         self.stream = Stream()
         self.transitions = 0
@@ -301,7 +301,6 @@ class Daemon:
 
     def _transition(self, transition: Transition) -> None:
         self.transitions += 1
-        self.history.append(transition)
         self._publish(transition)
         self.recorder.record_marks(
             transition.instance, transition.new, ((mark.step, mark.at_us) for mark in transition.marks)
@@ -334,7 +333,6 @@ class Daemon:
 
     def session_changed(self, change: SessionChange) -> None:
         """A BFD session changed: history and event stream."""
-        self.history.append(change)
         self._publish(change)
         self._remember(change)
 
@@ -350,12 +348,11 @@ class Daemon:
     def note(self, note: Note) -> None:
         """Tells of something that is not a transition: history, log, hooks."""
         if note.level is not Level.DEBUG:
-            self.history.append(note)
             self._publish(note)
+            self._remember(note)
         self.log(note.level.value, note.text, key=f"{note.kind} {note.instance}")
         if self.hooks is not None:
             self.hooks.note(note)
-        self._remember(note)
         self.split_brains.note(note)
         if note.kind == "new_master" and self.sessions is not None:
             self.sessions.follow_soon()
@@ -402,12 +399,14 @@ class Daemon:
         g = configuration.globals_
         self._outlets.configure(g, history_path(g, self.state_directory))
         if first:
-            for what in self.history:
-                self._remember(what)
+            for line in self.newest.lines():
+                self._outlets.remember(line)
 
     def _remember(self, what: Transition | Note | SessionChange) -> None:
+        line = line_of(record_of(what, self))
+        self.newest.append(line)
         if self._outlets is not None:
-            self._outlets.remember(what, self)
+            self._outlets.remember(line, what)
 
     def _timetable(self, configuration: Config) -> None:
         """Reloads at the time that reload_time_file names; loaded when first wanted."""

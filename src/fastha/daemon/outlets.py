@@ -17,12 +17,10 @@ from fastha.scripts.pool import DaemonPool
 from fastha.telemetry.history import DEFAULT_PATH, History
 from fastha.vrrp.records import Note, Transition
 
-from .chronicle import Sieve, record_of
+from .chronicle import Sieve
 
 if TYPE_CHECKING:
     from fastha.bfd.records import SessionChange
-
-    from .main import Daemon
 
 FILE_EVERY_S = 15.0
 _RETRY_S = 10.0
@@ -62,7 +60,6 @@ class Outlets:
             self.history = None
         if path is not None and self.history is None:
             self.history = History(path, log=self._log, executor=self._pool)
-            self.history.load()
         if g.metrics != self._wanted:
             self._wanted = g.metrics
             if self._server_task is not None:
@@ -74,10 +71,10 @@ class Outlets:
                 self._file_task.cancel()
             self._file_task = self._spawn(self._write(g.metrics_file)) if g.metrics_file else None
 
-    def remember(self, what: Transition | Note | SessionChange, daemon: Daemon) -> None:
-        """Writes down what happened; a note not, if its kind has been written down often of late."""
+    def remember(self, line: bytes, what: Transition | Note | SessionChange | None = None) -> None:
+        """Writes the line of what happened; of a note not, if its kind has been written often of late."""
         if self.history is not None and (not isinstance(what, Note) or self._sieve.passes(what)):
-            self.history.append(record_of(what, daemon))
+            self.history.append(line)
 
     async def close(self) -> None:
         """Writes what is not written yet, and stops."""

@@ -66,16 +66,16 @@ class Seeing:
         return self._daemon.stream.subscribe(first)
 
     async def _records(self, since_s: float | None) -> list[HistoryRecord]:
-        from .chronicle import record_of  # noqa: PLC0415
+        from fastha.telemetry.history import read_records  # noqa: PLC0415
 
         daemon = self._daemon
+        newest = daemon.newest.lines()
         # whoever asks for the beginning of time gets it
         since_ns = time.time_ns() - int(min(since_s, 1e9) * 1e9) if since_s is not None else 0
         outlets = daemon.outlets
         if since_s is not None and outlets is not None and outlets.history is not None:
-            return await outlets.history.since(since_ns)
-        found = [record_of(what, daemon) for what in daemon.history]
-        return [record for record in found if record.wall_ns >= since_ns]
+            return await outlets.history.since(since_ns, newest)
+        return [record for record in read_records(newest) if record.wall_ns >= since_ns]
 
     def _meant(self, what: str) -> list[Running]:
         """The instances of a name, or of a virtual address (with or without its length)."""

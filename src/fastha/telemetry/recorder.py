@@ -61,6 +61,7 @@ class TransitionRecorder:
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {}
+        """By state, and there by instance: a dictionary for each of thousands would be twice as large."""
         self._reaction = Distribution(REACTION_BOUNDS)
         self._outage = Distribution(OUTAGE_BOUNDS)
 
@@ -77,8 +78,8 @@ class TransitionRecorder:
         `reaction_s` is from the decision to the first announcement of an address, `outage_s` from the last
         sign of the old master to that announcement; both in seconds, for takeovers only.
         """
-        counts = self._counts.setdefault(name, {})
-        counts[state] = counts.get(state, 0) + 1
+        counts = self._counts.setdefault(state, {})
+        counts[name] = counts.get(name, 0) + 1
         if reaction_s is not None:
             self._reaction.observe(reaction_s)
         if outage_s is not None:
@@ -101,12 +102,14 @@ class TransitionRecorder:
 
     def transitions(self, name: str) -> tuple[tuple[str, int], ...]:
         """How often an instance entered each state."""
-        return tuple(sorted(self._counts.get(name, {}).items()))
+        found = ((state, counts.get(name)) for state, counts in sorted(self._counts.items()))
+        return tuple((state, count) for state, count in found if count)
 
     def forget(self, names: Iterable[str]) -> None:
         """Instances that no longer exist."""
         for name in names:
-            self._counts.pop(name, None)
+            for counts in self._counts.values():
+                counts.pop(name, None)
 
     def histograms(self) -> tuple[Histogram, ...]:
         """The distributions, once there is something in them."""

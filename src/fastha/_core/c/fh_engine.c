@@ -513,6 +513,16 @@ static void *zeroed(size_t count, size_t size, bool *failed) {
     return memory;
 }
 
+/* A ring's memory, all of it there from the beginning: locked memory comes at the first touch, and the engine
+ * shall not wait for the kernel to find a page while it tells of a failover. */
+static void make_ring(fh_ring *r, uint32_t records, uint32_t size, bool *failed) {
+    volatile uint8_t *memory = zeroed(records, size, failed);
+
+    for (size_t at = 0; memory != NULL && at < (size_t)records * size; at += 4096)
+        memory[at] = 0;
+    fh_ring_init(r, (void *)memory, records, size);
+}
+
 static void free_all(fh_engine *e) {
     int fds[] = {e->epoll,   e->command_fd, e->event_fd,   e->packet_fd, e->raw4_fd,
                  e->raw6_fd, e->plan_fd,    e->monitor_fd, e->route_fd};
@@ -580,9 +590,8 @@ fh_engine *fh_engine_new(const fh_engine_conf *conf) {
     fh_timers_init(&e->node.timers, zeroed(timers, sizeof(fh_timer_slot), &failed), timers);
     e->socks = zeroed(conf->max_socks, sizeof(fh_sock *), &failed);
     e->paces = zeroed(conf->max_paces, sizeof(fh_pace), &failed);
-    fh_ring_init(&e->commands, zeroed(conf->commands, sizeof(fh_command), &failed), conf->commands,
-                 sizeof(fh_command));
-    fh_ring_init(&e->events, zeroed(conf->events, sizeof(fh_event), &failed), conf->events, sizeof(fh_event));
+    make_ring(&e->commands, conf->commands, sizeof(fh_command), &failed);
+    make_ring(&e->events, conf->events, sizeof(fh_event), &failed);
     fh_node_init(&e->node, &fh_engine_io, e);
     make_bfd(e, &failed);
 
