@@ -39,8 +39,8 @@ GOALS = (
 REMARKS = """An advert costs what the kernel needs to wake a thread and to carry a packet over a pair of
 virtual interfaces with a capture behind it: the bare control's figure. A quarter of keepalived's would be
 less than that. Memory of an instance is 2.1 KiB of the engine's (state, counters, ready-made packets and
-netlink messages) and about 3 KiB of Python objects: the model of its configuration, its plan, and the last
-500 things that happened (of which 255 instances bear more each than 4,000); the rest lies between them.
+netlink messages) and 2.2 KiB of Python objects: its configuration, where that differs from what instances
+have in common, its plan, and what is known of it; the rest lies between them.
 """
 _DAEMONS = ("fastha", "keepalived", "bare-rt")
 

@@ -71,5 +71,5 @@ def test_numbers_arrive(rows: list[tuple[int, int, int]]) -> None:
     )
     config = load("test", text=text).config
     assert config is not None
-    found = [(i.vrid, i.priority, i.advert_int_ns // 10_000_000) for i in config.instances]
+    found = [(i.vrid, i.priority, i.settings.advert_int_ns // 10_000_000) for i in config.instances]
     assert found == rows

@@ -236,7 +236,7 @@ def test_who_runs_a_notify_script() -> None:
     text = f"{head} {lines_}}}\n"
     config = load("test", text=text).config
     assert config is not None
-    notify = config.instances[0].notify
+    notify = config.instances[0].settings.notify
     assert notify.master is not None
     assert (notify.master.argv, notify.master.user, notify.master.group) == (("/bin/a",), "joe", None)
     assert notify.backup is not None

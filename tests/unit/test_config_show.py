@@ -31,7 +31,7 @@ def everything() -> Config:
 # fields of the model that no text reaches: see the reason
 NOT_WRITABLE = {
     "Firewall.ipsets": "fastha needs none",
-    "VrrpInstance.debug": "no effect in keepalived either",
+    "VrrpSettings.debug": "no effect in keepalived either",
 }
 
 
@@ -137,7 +137,7 @@ def test_commands_read_back(argv: tuple[str, ...], owner: str | None) -> None:
     text = f"vrrp_instance A {{\ninterface e\nvirtual_router_id 1\nnotify_master {written}\n}}\n"
     config = load("-", text=text).config
     assert config is not None
-    found = config.instances[0].notify.master
+    found = config.instances[0].settings.notify.master
     assert found is not None
     assert (found.argv, found.user) == (argv, owner)
 

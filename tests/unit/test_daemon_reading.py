@@ -184,3 +184,19 @@ def test_the_daemon_does_not_have_the_language_in_memory() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_instances_have_in_common_is_there_once() -> None:
+    """Thousands of instances differ in little."""
+    text = "".join(
+        f"vrrp_instance VI_{n} {{\ninterface eth0\nvirtual_router_id {n}\nadvert_int {1 + n % 2}\n"
+        f"virtual_ipaddress {{\n10.0.0.{n}/24 dev eth1\n}}\n}}\n"
+        for n in range(1, 41)
+    )
+    config = Reading(Path("nowhere.conf"), text=text).result().config
+    assert config is not None
+    assert [i.settings.advert_int_ns for i in config.instances] == [(1 + n % 2) * 10**9 for n in range(1, 41)]
+    assert len({id(i.settings) for i in config.instances}) == 2
+    addresses = [a for i in config.instances for a in i.addresses]
+    assert [str(a.address) for a in addresses] == [f"10.0.0.{n}" for n in range(1, 41)]
+    assert len({id(a.options) for a in addresses}) == 1 and addresses[0].options.dev == "eth1"

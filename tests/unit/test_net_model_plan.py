@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastha.config.model import Address, Encap, Metric, NextHop, Route, Rule
+from fastha.config.model import Address, AddressOptions, Encap, Metric, NextHop, Route, Rule
 from fastha.net import nlmsg, rtnl
 from fastha.net.links import LinkTable, decode_address
 from fastha.net.model_plan import MissingLinkError, ModelPlanner, PlanError, group_number
@@ -48,7 +48,7 @@ def added(planner: ModelPlanner, address: Address, **more: Any) -> Any:
 
 
 def test_a_virtual_address_never_waits_for_duplicate_detection(planner: ModelPlanner) -> None:
-    wanted = Address(address=ip("2001:db8::50"), prefixlen=64, nodad=True)
+    wanted = Address(address=ip("2001:db8::50"), prefixlen=64, options=AddressOptions(nodad=True))
     assert added(planner, wanted).flags & rtnl.IFA_F_NODAD
     assert not added(planner, wanted, static=True).flags & rtnl.IFA_F_NODAD
 
@@ -75,21 +75,23 @@ def test_life_times(
     preferred: int,
     valid: int,
 ) -> None:
-    wanted = Address(address=ip(text), prefixlen=prefixlen, preferred_lft_s=asked)
+    wanted = Address(address=ip(text), prefixlen=prefixlen, options=AddressOptions(preferred_lft_s=asked))
     found = added(planner, wanted, lifetime_s=lifetime)
     assert (found.preferred_lft, found.valid_lft) == (preferred, valid)
     assert planner.address(wanted, "eth0", lifetime_s=lifetime).renew == (lifetime is not None)
 
 
 def test_what_an_operator_reads(planner: ModelPlanner) -> None:
-    wanted = Address(address=ip("192.0.2.50"), prefixlen=24, label="eth0:1", no_track=True)
+    wanted = Address(
+        address=ip("192.0.2.50"), prefixlen=24, options=AddressOptions(label="eth0:1", no_track=True)
+    )
     thing = planner.address(wanted, "eth0")
     assert (thing.text, thing.tracked, thing.kind) == (
         "192.0.2.50/24 dev eth0 label eth0:1",
         False,
         ObjectKind.ADDRESS,
     )
-    peer = Address(address=ip("192.0.2.50"), prefixlen=32, peer=ip("198.51.100.1"))
+    peer = Address(address=ip("192.0.2.50"), prefixlen=32, options=AddressOptions(peer=ip("198.51.100.1")))
     assert planner.address(peer, "eth0").text == "192.0.2.50 peer 198.51.100.1/32 dev eth0"
 
 
@@ -186,7 +188,7 @@ def test_statics_of_a_configuration(planner: ModelPlanner) -> None:
     made, wrong = planner.statics(
         [
             Address(address=ip("192.0.2.1"), prefixlen=24),
-            Address(address=ip("192.0.2.2"), prefixlen=24, dev="nic9"),
+            Address(address=ip("192.0.2.2"), prefixlen=24, options=AddressOptions(dev="nic9")),
         ],
         [route()],
         [Rule(family=2, table="5", priority=9)],

@@ -21,6 +21,7 @@ from fastha.config.model import (
     VrrpInstance,
     VrrpScript,
     Webhook,
+    with_settings,
 )
 from fastha.daemon.options import Options
 from fastha.daemon.outlets import history_path
@@ -33,8 +34,11 @@ TRUE = Command(("/bin/true",))
 
 
 def instance(name: str, **more: object) -> VrrpInstance:
-    settings: dict[str, object] = {"name": name, "vrid": 1, "family": 2, "version": 2, "interface": "eth0"}
-    return VrrpInstance(**{**settings, **more})  # type: ignore[arg-type]
+    own = {key: more.pop(key) for key in ("vrid", "priority", "addresses") if key in more}
+    made = VrrpInstance(
+        **{"name": name, "vrid": 1, "family": 2, "interface": "eth0", **own}  # type: ignore[arg-type]
+    )
+    return with_settings(made, **more)
 
 
 def entries(config: Config) -> tuple[dict[str, tuple[Entry, ...]], tuple[str, ...]]:

@@ -122,27 +122,28 @@ def _dump(namespace: str, path: Path, tmp_path: Path) -> dict[str, dict[str, str
 
 def _expected(i: VrrpInstance) -> dict[str, str]:
     """The same from the model, in keepalived's words."""
-    seconds = i.advert_int_ns / SECOND
+    settings = i.settings
+    seconds = settings.advert_int_ns / SECOND
     return {
-        "VRRP Version": str(i.version),
-        "Wantstate": i.state,
-        "Gratuitous ARP delay": str(i.garp.master_delay_ns // SECOND),
-        "Gratuitous ARP repeat": str(i.garp.master_repeat),
-        "Gratuitous ARP refresh": str(i.garp.master_refresh_ns // SECOND),
-        "Gratuitous ARP lower priority delay": str(i.garp.lower_prio_delay_ns // SECOND),
-        "Gratuitous ARP lower priority repeat": str(i.garp.lower_prio_repeat),
-        "Down timer adverts": str(i.down_timer_adverts),
-        "Send advert after receive lower priority advert": str(not i.lower_prio_no_advert).lower(),
-        "Send advert after receive higher priority advert": str(i.higher_prio_send_advert).lower(),
+        "VRRP Version": str(settings.version),
+        "Wantstate": settings.state,
+        "Gratuitous ARP delay": str(settings.garp.master_delay_ns // SECOND),
+        "Gratuitous ARP repeat": str(settings.garp.master_repeat),
+        "Gratuitous ARP refresh": str(settings.garp.master_refresh_ns // SECOND),
+        "Gratuitous ARP lower priority delay": str(settings.garp.lower_prio_delay_ns // SECOND),
+        "Gratuitous ARP lower priority repeat": str(settings.garp.lower_prio_repeat),
+        "Down timer adverts": str(settings.down_timer_adverts),
+        "Send advert after receive lower priority advert": str(not settings.lower_prio_no_advert).lower(),
+        "Send advert after receive higher priority advert": str(settings.higher_prio_send_advert).lower(),
         "Virtual Router ID": str(i.vrid),
         "Priority": str(i.priority),
         "Advert interval": f"{seconds:.0f} sec"
-        if i.version == 2
-        else f"{i.advert_int_ns // 1_000_000} milli-sec",
-        "Accept": "enabled" if i.accept else "disabled",
-        "Preempt": "enabled" if i.preempt else "disabled",
-        "Promote_secondaries": "enabled" if i.promote_secondaries else "disabled",
-        "group": str(i.mcast_group or "224.0.0.18"),
+        if settings.version == 2
+        else f"{settings.advert_int_ns // 1_000_000} milli-sec",
+        "Accept": "enabled" if settings.accept else "disabled",
+        "Preempt": "enabled" if settings.preempt else "disabled",
+        "Promote_secondaries": "enabled" if settings.promote_secondaries else "disabled",
+        "group": str(settings.mcast_group or "224.0.0.18"),
         "addresses": "".join(
             f"{a.address}{'' if a.prefixlen == 32 else f'/{a.prefixlen}'} " for a in i.addresses
         ),

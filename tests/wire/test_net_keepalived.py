@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from net_namespaces import ip_json, namespace, run, veth
 
-from fastha.config.model import Address, Encap, Metric, NextHop, Route, Rule
+from fastha.config.model import Address, AddressOptions, Encap, Metric, NextHop, Route, Rule
 from fastha.net.links import LinkTable
 from fastha.net.model_plan import ModelPlanner
 from fastha.net.nlsock import NetlinkSocket
@@ -28,7 +28,7 @@ VIA, VIA6 = ip("192.0.2.9"), ip("fe80::9")
 
 def address(text: str, prefixlen: int | None = None, **more: Any) -> Address:
     value = ip(text)
-    return Address(address=value, prefixlen=value.max_prefixlen if prefixlen is None else prefixlen, **more)
+    return Address(value, value.max_prefixlen if prefixlen is None else prefixlen, AddressOptions(**more))
 
 
 ADDRESSES: dict[str, Address] = {

@@ -36,6 +36,7 @@ from fastha.config.model import (
     TrackFile,
     VrrpInstance,
     VrrpScript,
+    with_settings,
 )
 from fastha.notify.events import InstanceEvent, Kind, State
 from fastha.notify.mail import MailChannel
@@ -173,8 +174,11 @@ vrrp_instance {name} {{
 
 
 def model_instance(name: str, vrid: int, **more: object) -> VrrpInstance:
-    settings: dict[str, object] = {"name": name, "vrid": vrid, "family": 2, "version": 2, "interface": "eth0"}
-    return VrrpInstance(**{**settings, **more})  # type: ignore[arg-type]
+    own = {key: more.pop(key) for key in ("priority", "addresses") if key in more}
+    made = VrrpInstance(
+        **{"name": name, "vrid": vrid, "family": 2, "interface": "eth0", **own}  # type: ignore[arg-type]
+    )
+    return with_settings(made, **more)
 
 
 # -- tracking ------------------------------------------------------------------------------------------------

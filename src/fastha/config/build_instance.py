@@ -22,6 +22,7 @@ from .model import (
     UnicastPeer,
     Vmac,
     VrrpInstance,
+    VrrpSettings,
 )
 from .reader import Block
 
@@ -88,15 +89,10 @@ class InstanceBuilder(VrrpBuilder):
             reader.warn(block.where("state") or at, "FH0203", text)
             state = "BACKUP"
         vmac, xmit_base = self._devices(name, block, unicast, family, source)
-        return VrrpInstance(
-            name=name,
-            vrid=vrid,
-            family=family,
+        settings = VrrpSettings(
             version=3 if version == 3 else 2,
-            interface=interface,
             vrf=self._vrf(name, block, interface),
             state=state,
-            priority=priority,
             advert_int_ns=self._advert_interval(name, block, version),
             preempt=preempt,
             preempt_delay_ns=delay,
@@ -105,17 +101,11 @@ class InstanceBuilder(VrrpBuilder):
             ),
             accept=accept,
             strict=strict,
-            addresses=addresses,
-            excluded=(*moved, *excluded),
-            routes=self.routes([w for lines in block.all("virtual_routes") for w in lines]),
-            rules=self.rules([w for lines in block.all("virtual_rules") for w in lines]),
             no_virtual_ipaddress=block.has("no_virtual_ipaddress"),
             promote_secondaries=block.has("promote_secondaries"),
             mcast_group=group,
-            source=source,
             track_source=block.has("track_src_ip"),
             unicast=unicast,
-            unicast_peers=peers,
             unicast_ttl=block.get("unicast_ttl", 255),
             unicast_fault_no_peer=block.has("unicast_fault_no_peer"),
             check_unicast_src=block.has("check_unicast_src") or g.has("vrrp_check_unicast_src"),
@@ -152,6 +142,20 @@ class InstanceBuilder(VrrpBuilder):
             ),
             address_lifetime_s=self._lifetime(block),
             graceful_handover=block.get("fastha_graceful_handover", g.get("fastha_graceful_handover", True)),
+        )
+        return VrrpInstance(
+            name=name,
+            vrid=vrid,
+            family=family,
+            interface=interface,
+            priority=priority,
+            addresses=addresses,
+            excluded=(*moved, *excluded),
+            routes=self.routes([w for lines in block.all("virtual_routes") for w in lines]),
+            rules=self.rules([w for lines in block.all("virtual_rules") for w in lines]),
+            source=source,
+            unicast_peers=peers,
+            settings=settings,
             span=at.span,
         )
 

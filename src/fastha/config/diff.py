@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from .model import Address, Config, Route, Rule, Span, VrrpInstance
-from .model_base import Command
+from .model_base import Command, fields_of
 from .model_lvs import LvsConfig, RealServer, SorryServer, VirtualServer
 from .writer import address, program
 
@@ -145,9 +145,10 @@ def compare(old: Config, new: Config) -> tuple[Change, ...]:
 
 def identity(instance: VrrpInstance) -> tuple[Any, ...]:
     """What makes an instance the same one over a reload."""
-    how = instance.source if instance.unicast else instance.mcast_group
-    device = instance.vmac.kind if instance.vmac is not None else None
-    return (instance.family, instance.vrid, instance.interface, instance.unicast, how, device)
+    settings = instance.settings
+    how = instance.source if settings.unicast else settings.mcast_group
+    device = settings.vmac.kind if settings.vmac is not None else None
+    return (instance.family, instance.vrid, instance.interface, settings.unicast, how, device)
 
 
 def _instances(old: Config, new: Config) -> Iterable[Change]:
@@ -184,11 +185,12 @@ def _instances(old: Config, new: Config) -> Iterable[Change]:
 def _instance_effect(old: VrrpInstance, new: VrrpInstance) -> str:
     """What a change means while the instance goes on."""
     said: list[str] = []
-    if old.version != new.version:
+    a, b = old.settings, new.settings
+    if a.version != b.version:
         said.append("routers that still speak the other version do not hear it: two masters until all agree")
-    elif (old.auth_type, old.auth_pass) != (new.auth_type, new.auth_pass) or old.auth_hmac != new.auth_hmac:
+    elif (a.auth_type, a.auth_pass) != (b.auth_type, b.auth_pass) or a.auth_hmac != b.auth_hmac:
         said.append("routers with other authentication refuse its adverts until all agree")
-    elif old.version == 2 and old.advert_int_ns != new.advert_int_ns:
+    elif a.version == 2 and a.advert_int_ns != b.advert_int_ns:
         said.append("version 2 refuses adverts with another interval until all agree")
     if old.priority != new.priority:
         way = "up" if new.priority > old.priority else "down"
@@ -284,10 +286,9 @@ def _keyed(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterabl
 def _fields(old: Any, new: Any, *, skip: tuple[str, ...] = ()) -> list[str]:
     """What differs between two structs of one type, a line each, as `keyword old -> new`."""
     found: list[str] = []
-    for field in new.__struct_fields__:
+    for (field, a), (_, b) in zip(fields_of(old), fields_of(new), strict=True):
         if field in skip or field in _UNTOLD:
             continue
-        a, b = getattr(old, field), getattr(new, field)
         if a == b or _plain(a) == _plain(b):
             continue
         word = keyword(field)
@@ -376,8 +377,7 @@ def _struct(thing: Any) -> str:
     kind = getattr(type(thing).__struct_config__, "tag", None)
     if kind:
         parts.append(str(kind))
-    for field in thing.__struct_fields__:
-        inner = getattr(thing, field)
+    for field, inner in fields_of(thing):
         if field in _UNTOLD or inner is None or inner is False or inner == ():
             continue
         if field in _SECRET or field == "secret":

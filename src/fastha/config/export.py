@@ -11,7 +11,7 @@ import msgspec
 
 from .jsontext import encode
 from .model import Config
-from .model_base import Span
+from .model_base import Shared, Span, fields_of
 
 VERSION = 1
 """Of the layout; it grows when a field changes its meaning or goes."""
@@ -26,13 +26,11 @@ def to_data(thing: Any, *, secrets: bool = False) -> Any:
         config = type(thing).__struct_config__
         if config.tag is not None:
             found[config.tag_field or "type"] = config.tag
-        for field in thing.__struct_fields__:
-            value = getattr(thing, field)
+        for field, value in fields_of(thing):
             if field == "span":
                 continue
-            if field in _SECRETS and value and not secrets:
-                value = HIDDEN
-            found[field.rstrip("_")] = to_data(value, secrets=secrets)
+            hidden = field in _SECRETS and value and not secrets
+            found[field.rstrip("_")] = HIDDEN if hidden else to_data(value, secrets=secrets)
         return found
     if isinstance(thing, tuple):
         return [to_data(x, secrets=secrets) for x in thing]
@@ -67,15 +65,11 @@ def _struct_schema(kind: type[msgspec.Struct], defined: dict[str, Any]) -> dict[
     name = kind.__name__
     if name not in defined:
         defined[name] = {}  # against recursion
-        hints = typing.get_type_hints(kind)
         properties: dict[str, Any] = {}
         config = kind.__struct_config__
         if config.tag is not None:
             properties[config.tag_field or "type"] = {"const": config.tag}
-        for field in kind.__struct_fields__:
-            if field == "span":
-                continue
-            properties[field.rstrip("_")] = _schema(hints[field], defined)
+        properties |= _properties(kind, defined)
         description = (kind.__doc__ or "").partition("\n\n")[0]
         defined[name] = {
             "type": "object",
@@ -85,6 +79,17 @@ def _struct_schema(kind: type[msgspec.Struct], defined: dict[str, Any]) -> dict[
             "additionalProperties": False,
         }
     return {"$ref": f"#/$defs/{name}"}
+
+
+def _properties(kind: type[msgspec.Struct], defined: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    hints = typing.get_type_hints(kind)
+    for field in kind.__struct_fields__:
+        if isinstance(hints[field], type) and issubclass(hints[field], Shared):
+            found |= _properties(hints[field], defined)
+        elif field != "span":
+            found[field.rstrip("_")] = _schema(hints[field], defined)
+    return found
 
 
 _PLAIN: dict[Any, dict[str, Any]] = {

@@ -127,22 +127,26 @@ def _build(statements: list[Statement], reader: Reader, path: str) -> Config:
     )
     values["lvs"] = lvs.build(root)
     config = Config(**values)
-    _share(config)
     from .crosscheck import cross_check  # noqa: PLC0415  (kept apart: it needs a whole model)
 
-    return cross_check(config, reader, Span(path, 1), _order(root))
-
-
-_ALIKE = ("interface", "garp", "notify", "track_interfaces", "track_scripts", "track_files", "unicast_peers")
+    config = cross_check(config, reader, Span(path, 1), _order(root))
+    _share(config)
+    return config
 
 
 def _share(config: Config) -> None:
     """Parts that are alike in many instances are one object: thousands of instances differ in little."""
     known: dict[Any, Any] = {}
+
+    def share(thing: msgspec.Struct, *names: str) -> None:
+        for name in names:
+            value = getattr(thing, name)
+            msgspec.structs.force_setattr(thing, name, known.setdefault(value, value))
+
     for instance in config.instances:
-        for name in _ALIKE:
-            value = getattr(instance, name)
-            msgspec.structs.force_setattr(instance, name, known.setdefault(value, value))
+        share(instance, "settings", "interface", "unicast_peers")
+        for address in (*instance.addresses, *instance.excluded):
+            share(address, "options")
 
 
 def _order(root: Block) -> dict[tuple[str, str], int]:

@@ -10,23 +10,22 @@ so that nobody who reads an instance needs the globals. Source: keepalived.conf(
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from fastha.config.model_base import SECOND_NS as SECOND_NS  # noqa: PLC0414 - part of the model
 from fastha.config.model_base import Command as Command  # noqa: PLC0414 - part of the model
 from fastha.config.model_base import IPAddress as IPAddress  # noqa: PLC0414 - part of the model
+from fastha.config.model_base import Shared as Shared  # noqa: PLC0414 - part of the model
 from fastha.config.model_base import Span as Span  # noqa: PLC0414 - part of the model
 from fastha.config.model_bfd import BfdAuth, BfdInstance, BfdUnsolicited, SbfdReflector
 from fastha.config.model_lvs import LvsConfig
 
 
-class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """An address to install (virtual_ipaddress, virtual_ipaddress_excluded, static_ipaddress)."""
+class AddressOptions(Shared, frozen=True, kw_only=True):
+    """How an address is installed: mostly all are alike."""
 
-    address: IPAddress
-    prefixlen: int
     dev: str | None = None
     scope: str | None = None
     broadcast: str | None = None
@@ -44,7 +43,16 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     preferred_lft_s: int | None = None
     """Seconds; -1 is for ever; None is the default (0 for an IPv6 /128 virtual address)."""
     track_group: str | None = None
+
+
+class Address(msgspec.Struct, frozen=True):
+    """An address to install (virtual_ipaddress, virtual_ipaddress_excluded, static_ipaddress)."""
+
+    address: IPAddress
+    prefixlen: int
+    options: AddressOptions = AddressOptions()
     text: str = ""
+    """As it was written, where that is more than address and length."""
     span: Span | None = None
 
 
@@ -235,40 +243,26 @@ class BfdAuto(msgspec.Struct, frozen=True, kw_only=True):
     auth: BfdAuth | None = None
 
 
-class VrrpInstance(msgspec.Struct, frozen=True, kw_only=True):
-    """One virtual router."""
+class VrrpSettings(Shared, frozen=True, kw_only=True):
+    """What the instances of a configuration mostly have in common: a thousand of them share one of these."""
 
-    name: str
-    vrid: int
-    family: int
-    """2 is IPv4, 10 is IPv6 (AF_INET, AF_INET6)."""
-    version: Literal[2, 3]
-    interface: str | None
-    """None only for a unicast instance."""
-    vrf: str | None = None
+    version: Literal[2, 3] = 2
     state: Literal["MASTER", "BACKUP"] = "BACKUP"
-    priority: int = 100
+    vrf: str | None = None
     advert_int_ns: int = SECOND_NS
     preempt: bool = True
     preempt_delay_ns: int = 0
     down_timer_adverts: int = 3
     accept: bool = True
     strict: bool = False
-    addresses: tuple[Address, ...] = ()
-    excluded: tuple[Address, ...] = ()
-    routes: tuple[Route, ...] = ()
-    rules: tuple[Rule, ...] = ()
     no_virtual_ipaddress: bool = False
     promote_secondaries: bool = False
 
     # the packet
     mcast_group: IPAddress | None = None
     """Where adverts go; None is the family's standard group."""
-    source: IPAddress | None = None
-    """mcast_src_ip or unicast_src_ip."""
     track_source: bool = False
     unicast: bool = False
-    unicast_peers: tuple[UnicastPeer, ...] = ()
     unicast_ttl: int = 255
     unicast_fault_no_peer: bool = False
     check_unicast_src: bool = False
@@ -309,7 +303,33 @@ class VrrpInstance(msgspec.Struct, frozen=True, kw_only=True):
     extension)."""
     graceful_handover: bool = True
     debug: int = 0
+
+
+class VrrpInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """One virtual router."""
+
+    name: str
+    vrid: int
+    family: int
+    """2 is IPv4, 10 is IPv6 (AF_INET, AF_INET6)."""
+    interface: str | None
+    """None only for a unicast instance."""
+    priority: int = 100
+    addresses: tuple[Address, ...] = ()
+    excluded: tuple[Address, ...] = ()
+    routes: tuple[Route, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    source: IPAddress | None = None
+    """mcast_src_ip or unicast_src_ip."""
+    unicast_peers: tuple[UnicastPeer, ...] = ()
+    settings: VrrpSettings = VrrpSettings()
     span: Span | None = None
+
+
+def with_settings(instance: VrrpInstance, **changed: Any) -> VrrpInstance:
+    """The instance with other settings."""
+    settings = msgspec.structs.replace(instance.settings, **changed)
+    return msgspec.structs.replace(instance, settings=settings)
 
 
 class SyncGroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -28,6 +30,23 @@ class Span(msgspec.Struct, frozen=True, eq=False):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """What many things have in common, in a struct of its own so that they can share one in memory.
+
+    Whoever is told of a thing is told these fields as the thing's own.
+    """
+
+
+def fields_of(thing: msgspec.Struct) -> Iterator[tuple[str, Any]]:
+    """The fields of a struct by name, those that it shares with others among them."""
+    for name in thing.__struct_fields__:
+        value = getattr(thing, name)
+        if isinstance(value, Shared):
+            yield from fields_of(value)
+        else:
+            yield name, value
 
 
 class Command(msgspec.Struct, frozen=True):

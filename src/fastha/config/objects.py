@@ -7,7 +7,7 @@ import ipaddress
 from typing import Any
 
 from .lexer import Word
-from .model import Address, Encap, Metric, NextHop, Route, Rule
+from .model import Address, AddressOptions, Encap, Metric, NextHop, Route, Rule
 from .reader import Reader
 
 _ROUTE_TYPES = (
@@ -132,7 +132,14 @@ def read_address(reader: Reader, words: list[Word]) -> Address | None:
             reader.warn(word, "FH0113", f"{name} is the kernel's to say; it is ignored")
         else:
             reader.warn(word, "FH0101", f"{name!r} is no option of an address; it is ignored")
-    return Address(address=address, prefixlen=prefixlen, text=_text(words), span=first.span, **values)
+    text = _text(words)
+    return Address(
+        address=address,
+        prefixlen=prefixlen,
+        options=AddressOptions(**values),
+        text=text if text != f"{address}/{prefixlen}" else "",
+        span=first.span,
+    )
 
 
 def read_route(reader: Reader, words: list[Word]) -> Route | None:

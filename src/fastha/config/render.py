@@ -10,6 +10,7 @@ from .model import (
     AuthHmac,
     BfdAuto,
     Config,
+    Garp,
     GarpGroup,
     Notify,
     Route,
@@ -22,6 +23,7 @@ from .model import (
     Vmac,
     VrrpInstance,
     VrrpScript,
+    VrrpSettings,
 )
 from .model_bfd import BfdAuth, BfdInstance, BfdUnsolicited, SbfdReflector
 from .render_globals import ROOT, global_defs
@@ -205,7 +207,7 @@ def _process(out: Writer, p: TrackProcess) -> None:
     out.fields(p, _PROCESS)
 
 
-def _tracks(out: Writer, thing: VrrpInstance | SyncGroup) -> None:
+def _tracks(out: Writer, thing: VrrpSettings | SyncGroup) -> None:
     for keyword, tracks in (
         ("track_interface", thing.track_interfaces),
         ("track_script", thing.track_scripts),
@@ -237,42 +239,43 @@ def _notify(out: Writer, n: Notify) -> None:
 
 
 def _instance(out: Writer, i: VrrpInstance) -> None:
+    s = i.settings
     out.fields(i, _INSTANCE)
-    out.line("accept" if i.accept else "no_accept")
-    out.line("preempt" if i.preempt else "nopreempt")
-    if i.preempt_delay_ns:
-        out.line("preempt_delay", seconds(i.preempt_delay_ns))
-    if i.unicast:
-        out.line("unicast_ttl", str(i.unicast_ttl))
+    out.line("accept" if s.accept else "no_accept")
+    out.line("preempt" if s.preempt else "nopreempt")
+    if s.preempt_delay_ns:
+        out.line("preempt_delay", seconds(s.preempt_delay_ns))
+    if s.unicast:
+        out.line("unicast_ttl", str(s.unicast_ttl))
     if i.source is not None:
-        out.line("unicast_src_ip" if i.unicast else "mcast_src_ip", str(i.source))
-    if i.mcast_group is not None:
-        out.line("mcast_dst_ip", str(i.mcast_group))
+        out.line("unicast_src_ip" if s.unicast else "mcast_src_ip", str(i.source))
+    if s.mcast_group is not None:
+        out.line("mcast_dst_ip", str(s.mcast_group))
     out.lines("unicast_peer", map(_peer, i.unicast_peers))
-    if not i.track_primary:
+    if not s.track_primary:
         out.line("dont_track_primary")
-    if i.vmac is not None:
-        _vmac(out, i.vmac)
-    if i.auth_type != "none":
-        out.block("authentication", body=partial(_authentication, out, i))
-    if i.auth_hmac is not None:
-        out.block("auth_hmac", body=partial(_hmac, out, i.auth_hmac))
-    life = i.address_lifetime_s
+    if s.vmac is not None:
+        _vmac(out, s.vmac)
+    if s.auth_type != "none":
+        out.block("authentication", body=partial(_authentication, out, s))
+    if s.auth_hmac is not None:
+        out.block("auth_hmac", body=partial(_hmac, out, s.auth_hmac))
+    life = s.address_lifetime_s
     out.line("fastha_address_lifetime", "auto" if life is None else str(life) if life else "off")
-    _garp(out, i)
+    _garp(out, s.garp)
     out.lines("virtual_ipaddress", map(address, i.addresses))
     out.lines("virtual_ipaddress_excluded", map(address, i.excluded))
     out.lines("virtual_routes", map(_line, i.routes))
     out.lines("virtual_rules", map(_line, i.rules))
-    _tracks(out, i)
-    if i.bfd_auto is not None:
-        out.block("bfd", "auto", body=partial(_bfd_auto, out, i.bfd_auto))
-    _notify(out, i.notify)
+    _tracks(out, s)
+    if s.bfd_auto is not None:
+        out.block("bfd", "auto", body=partial(_bfd_auto, out, s.bfd_auto))
+    _notify(out, s.notify)
 
 
-def _authentication(out: Writer, i: VrrpInstance) -> None:
-    out.line("auth_type", i.auth_type.upper())
-    out.line("auth_pass", out.secret(i.auth_pass.decode("utf-8", "surrogateescape")))
+def _authentication(out: Writer, s: VrrpSettings) -> None:
+    out.line("auth_type", s.auth_type.upper())
+    out.line("auth_pass", out.secret(s.auth_pass.decode("utf-8", "surrogateescape")))
 
 
 def _bfd_auto(out: Writer, auto: BfdAuto) -> None:
@@ -323,8 +326,7 @@ def _hmac(out: Writer, h: AuthHmac) -> None:
     out.line("mode", h.mode)
 
 
-def _garp(out: Writer, i: VrrpInstance) -> None:
-    g = i.garp
+def _garp(out: Writer, g: Garp) -> None:
     for keyword, value in (
         ("garp_master_delay", seconds(g.master_delay_ns)),
         ("garp_master_repeat", str(g.master_repeat)),

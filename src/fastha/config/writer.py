@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from .model import Address
-from .model_base import SECOND_NS, Command
+from .model_base import SECOND_NS, Command, fields_of
 
 _WRITTEN = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\f": "\\f"}
 _UNSAFE = frozenset(" \t!#{}\"'\\")
@@ -81,27 +81,30 @@ def user(command: Command) -> str:
 
 def address(a: Address) -> str:
     """A line of virtual_ipaddress and its kin."""
+    options = a.options
     words = [f"{a.address}/{a.prefixlen}"]
     for name, value in (
-        ("dev", a.dev),
-        ("scope", a.scope),
-        ("broadcast", a.broadcast),
-        ("label", a.label),
-        ("track_group", a.track_group),
+        ("dev", options.dev),
+        ("scope", options.scope),
+        ("broadcast", options.broadcast),
+        ("label", options.label),
+        ("track_group", options.track_group),
     ):
         if value is not None:
             words += [name, word(value)]
-    if a.peer is not None:
-        words += ["peer", str(a.peer) + (f"/{a.peer_prefixlen}" if a.peer_prefixlen is not None else "")]
+    if options.peer is not None:
+        length = f"/{options.peer_prefixlen}" if options.peer_prefixlen is not None else ""
+        words += ["peer", f"{options.peer}{length}"]
     words += [
         n
         for n in ("home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac")
-        if getattr(a, n)
+        if getattr(options, n)
     ]
-    if a.nodad:
+    if options.nodad:
         words.append("-nodad")
-    if a.preferred_lft_s is not None:
-        words += ["preferred_lft", "forever" if a.preferred_lft_s == -1 else str(a.preferred_lft_s)]
+    if options.preferred_lft_s is not None:
+        lifetime = options.preferred_lft_s
+        words += ["preferred_lft", "forever" if lifetime == -1 else str(lifetime)]
     return " ".join(words)
 
 
@@ -144,8 +147,9 @@ class Writer:
 
     def fields(self, thing: msgspec.Struct, table: Iterable[tuple[str, str, str]]) -> None:
         """Lines for fields by a table of field, keyword and form; None is left out."""
+        values = dict(fields_of(thing))
         for field, keyword, form in table:
-            value = getattr(thing, field)
+            value = values[field]
             if value is None:
                 continue
             self._field(keyword, form, value)

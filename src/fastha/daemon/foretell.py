@@ -220,22 +220,22 @@ def _roles(
 
     if p.devices:
         at_least(Level.RISK, f"its virtual device on {', '.join(p.devices)} is made anew")
-    if old.version != conf.version:
+    if old.settings.version != conf.settings.version:
         at_least(
             Level.RISK, "routers that speak the other version do not hear it until they are changed, too"
         )
     elif _authentication(old) != _authentication(conf):
         at_least(Level.RISK, "routers with other authentication refuse it until they are changed, too")
-    elif old.version == 2 and old.advert_int_ns != conf.advert_int_ns:
+    elif old.settings.version == 2 and old.settings.advert_int_ns != conf.settings.advert_int_ns:
         at_least(Level.RISK, "version 2 refuses adverts with another interval until all are changed")
     lost = [
         str(q.address) for q in old.unicast_peers if q.address not in {n.address for n in conf.unicast_peers}
     ]
-    if lost and conf.unicast:
+    if lost and conf.settings.unicast:
         at_least(Level.RISK, f"{', '.join(lost)} hears no more adverts")
     if found is not None and found.may_fault:
         at_least(Level.RISK, f"in FAULT if {' or '.join(found.open)} fails, which has not run yet")
-    preempts = conf.preempt and not running.held
+    preempts = conf.settings.preempt and not running.held
     if running.state == "MASTER" and low < now:
         heard = (
             (address_text(bytes(q["address"])), int(q["priority"])) for q in daemon.engine.peers(running.slot)
@@ -248,7 +248,7 @@ def _roles(
             at_least(Level.RISK, f"{falls}: a backup of higher priority takes over, if there is one")
     elif running.state == "BACKUP" and preempts:
         best = int(live["master_priority"])
-        before = old.preempt and not running.held and now > best
+        before = old.settings.preempt and not running.held and now > best
         if best and high > best and not before:
             sure = low > best and low == high
             rises = f"its priority of {high}" if low == high else f"its priority of up to {high}"
@@ -260,7 +260,8 @@ def _roles(
 
 
 def _authentication(conf: VrrpInstance) -> tuple[Any, ...]:
-    return conf.auth_type, conf.auth_pass, conf.auth_hmac
+    settings = conf.settings
+    return settings.auth_type, settings.auth_pass, settings.auth_hmac
 
 
 # -------------------------------------------------------------------- servers and the rest

@@ -62,7 +62,7 @@ class Machine:
         """Polls the links that the configuration asks to be polled, once a second."""
         names = {entry.interface: entry.method for entry in self._daemon.config.linkbeat_interfaces}
         for conf in self._daemon.config.instances:
-            polled = conf.linkbeat_use_polling or self._daemon.config.globals_.linkbeat_use_polling
+            polled = conf.settings.linkbeat_use_polling or self._daemon.config.globals_.linkbeat_use_polling
             if polled and conf.interface is not None:
                 names.setdefault(conf.interface, None)
         if names and self._poller is None:

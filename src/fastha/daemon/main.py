@@ -236,9 +236,9 @@ class Daemon:
     def _apply(self, configuration: Config) -> None:
         """Makes a configuration the running one."""
         firewall = configuration.globals_.firewall
-        needs_filter = any(not c.accept or c.strict for c in configuration.instances)
+        needs_filter = any(not c.settings.accept or c.settings.strict for c in configuration.instances)
         if needs_filter and self.manager.filter is None:
-            tracked = all(c.track_primary for c in configuration.instances)
+            tracked = all(c.settings.track_primary for c in configuration.instances)
             self.manager.filter, told = choose(firewall, track_primary=tracked)
             for text in told:
                 self.log("warning", text)

@@ -280,7 +280,7 @@ class Maintenance:
         def settled(running: Running) -> bool:
             return running.state not in ("MASTER", "HANDOVER") or alone(running)
 
-        longest = max((skew_ns(r.conf, 1) + r.conf.advert_int_ns for r in masters), default=0)
+        longest = max((skew_ns(r.conf, 1) + r.conf.settings.advert_int_ns for r in masters), default=0)
         deadline = time.monotonic() + longest / 1e9 + 2.0
         while time.monotonic() < deadline and not all(map(settled, masters)):
             await asyncio.sleep(0.01)
@@ -391,10 +391,10 @@ class Maintenance:
                 f"{', '.join(owners)} is address owner (priority 255), which always takes back (RFC 9568 "
                 "6.4.2); use `fastha drain`"
             )
-        if to and any(r.conf.unicast for r in masters):
+        if to and any(r.conf.settings.unicast for r in masters):
             for running in masters:
                 known = [str(p.address) for p in running.conf.unicast_peers]
-                if running.conf.unicast and to not in known:
+                if running.conf.settings.unicast and to not in known:
                     raise ControlError(f"{to} is no unicast_peer of {running.name}; {', '.join(known)}")
 
     # ---------------------------------------------------------------- what happens meanwhile

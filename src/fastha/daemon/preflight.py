@@ -82,7 +82,7 @@ def _commands(config: Config) -> Iterator[Wanted]:
     for script in config.scripts:
         yield f"vrrp_script {script.name}", script.command, script.span
     for instance in config.instances:
-        yield from _notify(f"vrrp_instance {instance.name}", instance.notify, instance.span)
+        yield from _notify(f"vrrp_instance {instance.name}", instance.settings.notify, instance.span)
     for group in config.sync_groups:
         yield from _notify(f"vrrp_sync_group {group.name}", group.notify, group.span)
     for session in config.bfd_instances:
@@ -107,19 +107,19 @@ def _notify(owner: str, n: Notify, span: Span | None) -> Iterator[Wanted]:
 
 def _interfaces(config: Config) -> Iterator[tuple[str, str, Span | None]]:
     # devices that instances make for themselves are not there before
-    made = {i.vmac.name for i in config.instances if i.vmac is not None}
+    made = {i.settings.vmac.name for i in config.instances if i.settings.vmac is not None}
     for i in config.instances:
         owner = f"vrrp_instance {i.name}"
         if i.interface is not None:
             yield owner, i.interface, i.span
-        for track in i.track_interfaces:
+        for track in i.settings.track_interfaces:
             yield owner, track.name, i.span
         for address in (*i.addresses, *i.excluded):
-            if address.dev is not None and address.dev not in made:
-                yield owner, address.dev, address.span
+            if address.options.dev is not None and address.options.dev not in made:
+                yield owner, address.options.dev, address.span
     for address in config.static_addresses:
-        if address.dev is not None:
-            yield "static_ipaddress", address.dev, address.span
+        if address.options.dev is not None:
+            yield "static_ipaddress", address.options.dev, address.span
     for session in config.bfd_instances:
         if session.interface is not None:
             yield f"bfd_instance {session.name}", session.interface, session.span

@@ -107,7 +107,7 @@ class Seeing:
         for group in self._daemon.config.sync_groups:
             if names & set(group.members):
                 names |= set(group.members)
-        names |= {track.name for running in meant for track in running.conf.track_bfds}
+        names |= {track.name for running in meant for track in running.conf.settings.track_bfds}
         node = os.uname().nodename
         return {
             "node": node,

@@ -131,13 +131,13 @@ def links(daemon: Daemon) -> list[dict[str, Any]]:
     for running in daemon.manager.instances.values():
         conf = running.conf
         add(conf.interface, f"adverts of {running.name}")
-        for track in conf.track_interfaces:
+        for track in conf.settings.track_interfaces:
             add(
                 track.name, f"tracked by {running.name}" + (f" weight {track.weight}" if track.weight else "")
             )
         for address in (*conf.addresses, *conf.excluded):
-            if address.dev and address.dev != conf.interface:
-                add(address.dev, f"addresses of {running.name}")
+            if address.options.dev and address.options.dev != conf.interface:
+                add(address.options.dev, f"addresses of {running.name}")
         for device in running.devices.values():
             add(device.spec.name, f"virtual MAC of {running.name}")
     table = daemon.machine.table

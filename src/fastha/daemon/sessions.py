@@ -94,7 +94,7 @@ class Sessions:
         self._lenient = (self._lenient & pairs) | fresh
         self._tracked = frozenset(entry.name for entries in self._entries.values() for entry in entries)
         self._auto_links = frozenset(
-            i.interface for i in config.instances if i.bfd_auto is not None and i.interface
+            i.interface for i in config.instances if i.settings.bfd_auto is not None and i.interface
         )
         if self._daemon.hooks is None:  # which says the same of everything tracked
             for text in said:
@@ -103,7 +103,7 @@ class Sessions:
         self._takeovers = {}
         for instance in config.instances:
             group = groups.get(instance.name)
-            for track in (*instance.track_bfds, *(group.track_bfds if group is not None else ())):
+            for track in (*instance.settings.track_bfds, *(group.track_bfds if group is not None else ())):
                 if track.takeover:
                     self._takeovers[instance.name, track.name] = (track.takeover_delay_ns or 0) // 1000
         self._placing = True
@@ -155,7 +155,7 @@ class Sessions:
                 takeover_delay_us=delay or 0,
                 initially_up=(name, entry.name) in self._lenient,
             )
-        auto = running.conf.bfd_auto
+        auto = running.conf.settings.bfd_auto
         if auto is not None and auto.takeover and running.conf.interface:
             for session in self.manager.sessions.values():
                 # one that is configured serves as well, once its neighbour is master
@@ -235,7 +235,7 @@ class Sessions:
         wanted: dict[tuple[str, str], list[BfdAuto]] = {}
         now = time.monotonic()
         for running in self._daemon.manager.instances.values():
-            auto, interface = running.conf.bfd_auto, running.conf.interface
+            auto, interface = running.conf.settings.bfd_auto, running.conf.interface
             if auto is None or not interface or running.state != "BACKUP" or not running.master:
                 continue
             master = running.master.partition("%")[0]
@@ -253,7 +253,7 @@ class Sessions:
             if known is None or known.origin == "auto":
                 self.manager.want(self._auto(interface, master, autos, passive=False), "auto")
         for running in self._daemon.manager.instances.values():
-            if running.conf.bfd_auto is not None and running.plan is not None:
+            if running.conf.settings.bfd_auto is not None and running.plan is not None:
                 self._track(running)
 
     @staticmethod
@@ -274,7 +274,9 @@ class Sessions:
     def _asked(self, interface: str, neighbor: str, _local: str) -> BfdInstance | None:
         """A backup asks the master for a session."""
         autos = [
-            i.bfd_auto for i in self._config.instances if i.bfd_auto is not None and i.interface == interface
+            i.settings.bfd_auto
+            for i in self._config.instances
+            if i.settings.bfd_auto is not None and i.interface == interface
         ]
         there = sum(s.origin == "auto" and s.interface == interface for s in self.manager.sessions.values())
         if not autos or there >= AUTO_MOST:

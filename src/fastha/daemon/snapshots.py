@@ -237,7 +237,8 @@ def _instance(
     recorder: TransitionRecorder | None,
 ) -> InstanceSnapshot:
     conf, live = running.conf, engine.status(running.slot)
-    plan, notify, garp = running.plan, conf.notify, conf.garp
+    settings = conf.settings
+    plan, notify, garp = running.plan, settings.notify, settings.garp
     state = state_code(running.shown_state)
     learned = int(live["learned_interval_ns"])
     group = config.group_of(conf.name)
@@ -266,9 +267,9 @@ def _instance(
         vrid=conf.vrid,
         ifname=conf.interface or "",
         family="IPv6" if conf.family == 10 else "IPv4",
-        dont_track_primary=not conf.track_primary,
-        skip_check_adv_addr=conf.skip_check_adv_addr,
-        strict_mode=conf.strict,
+        dont_track_primary=not settings.track_primary,
+        skip_check_adv_addr=settings.skip_check_adv_addr,
+        strict_mode=settings.strict,
         vmac_ifname=device.spec.name if device is not None else "",
         master_priority=int(live["master_priority"]),
         master_address=running.master,
@@ -279,21 +280,21 @@ def _instance(
         garp_refresh_rep=garp.master_refresh_repeat,
         garp_lower_prio_delay=garp.lower_prio_delay_ns / _NS,
         garp_lower_prio_rep=garp.lower_prio_repeat,
-        lower_prio_no_advert=conf.lower_prio_no_advert,
-        higher_prio_send_advert=conf.higher_prio_send_advert,
+        lower_prio_no_advert=settings.lower_prio_no_advert,
+        higher_prio_send_advert=settings.higher_prio_send_advert,
         base_priority=conf.priority,
         effective_priority=int(live["priority"]),
         vipset=state is StateCode.MASTER,
-        promote_secondaries=conf.promote_secondaries,
-        adver_int=conf.advert_int_ns / _NS,
-        master_adver_int=(learned or conf.advert_int_ns) / _NS,
-        accept=conf.accept,
-        nopreempt=not conf.preempt,
-        preempt_delay=conf.preempt_delay_ns / _NS,
+        promote_secondaries=settings.promote_secondaries,
+        adver_int=settings.advert_int_ns / _NS,
+        master_adver_int=(learned or settings.advert_int_ns) / _NS,
+        accept=settings.accept,
+        nopreempt=not settings.preempt,
+        preempt_delay=settings.preempt_delay_ns / _NS,
         state=state,
         wantstate=StateCode.BACKUP if state is StateCode.INIT else state,
-        version=conf.version,
-        smtp_alert=conf.smtp_alert,
+        version=settings.version,
+        smtp_alert=settings.smtp_alert,
         notify_deleted=notify.notify_deleted,
         script_backup=_words(hooks.backup),
         script_master=_words(hooks.master),
@@ -306,20 +307,20 @@ def _instance(
         evips=tuple(address_text(a, dev, state is StateCode.MASTER) for a in conf.excluded),
         vroutes=tuple(route.text for route in conf.routes),
         vrules=tuple(rule.text for rule in conf.rules),
-        track_ifp=tracked(conf.track_interfaces),
-        track_script=tracked(conf.track_scripts, script_text),
-        track_process=tracked(conf.track_processes),
-        track_file=tracked(conf.track_files),
-        track_bfd=tracked(conf.track_bfds),
-        auth_type=_AUTH[conf.auth_type],
-        has_auth_data=bool(conf.auth_pass),
+        track_ifp=tracked(settings.track_interfaces),
+        track_script=tracked(settings.track_scripts, script_text),
+        track_process=tracked(settings.track_processes),
+        track_file=tracked(settings.track_files),
+        track_bfd=tracked(settings.track_bfds),
+        auth_type=_AUTH[settings.auth_type],
+        has_auth_data=bool(settings.auth_pass),
         source_address=str(plan.source) if plan is not None and plan.source is not None else "",
-        multicast_address="" if conf.unicast or conf.mcast_group is None else str(conf.mcast_group),
-        unicast_ttl=conf.unicast_ttl,
+        multicast_address="" if settings.unicast else str(settings.mcast_group or ""),
+        unicast_ttl=settings.unicast_ttl,
         not_run_scripts=len(standing.pending) if standing is not None else 0,
-        priority_changes=conf.notify_priority_changes,
+        priority_changes=settings.notify_priority_changes,
         unicast_peers=tuple(str(peer.address) for peer in conf.unicast_peers),
-        down_timer_adverts=conf.down_timer_adverts,
+        down_timer_adverts=settings.down_timer_adverts,
         sync_group=group.name if group is not None else "",
         fault_reasons=(running.cause,) if state is StateCode.FAULT else (),
         cause=running.cause,
@@ -330,12 +331,13 @@ def _instance(
 
 def address_text(address: Address, dev: str, installed: bool) -> str:
     """An address as keepalived prints it: `10.9.1.1/24 dev eth0 scope global label eth0:1 set`."""
+    options = address.options
     length = "" if address.prefixlen == address.address.max_prefixlen else f"/{address.prefixlen}"
-    text = f"{address.address}{length} dev {address.dev or dev} scope {address.scope or 'global'}"
-    if address.label is not None:
-        text += f" label {address.label}"
-    if address.peer is not None:
-        text += f" peer {address.peer}"
+    text = f"{address.address}{length} dev {options.dev or dev} scope {options.scope or 'global'}"
+    if options.label is not None:
+        text += f" label {options.label}"
+    if options.peer is not None:
+        text += f" peer {options.peer}"
     return text + (" set" if installed else "")
 
 

@@ -93,7 +93,7 @@ def _said(running: Running, statement: Any) -> tuple[str, str]:
 def machines(running: Running, engine: Engine) -> list[_IPAddress]:
     """The addresses of the machines that may run the other routers: the unicast peers, or whom the engine
     heard."""
-    if running.conf.unicast:
+    if running.conf.settings.unicast:
         return [p.address for p in running.conf.unicast_peers]
     heard = (address_text(bytes(row["address"])) for row in engine.peers(running.slot))
     return [ipaddress.ip_address(text) for text in heard if text]
@@ -128,7 +128,7 @@ async def _neighbours(
     if far:
         return UNKNOWN, f"{', '.join(far)} is not on {link.name}, so it cannot be asked directly"
     words = f"{', '.join(silent)} {'does' if len(silent) == 1 else 'do'} not answer on {link.name}"
-    if conf.unicast:
+    if conf.settings.unicast:
         return ABSENT, f"{words}; there is no other unicast_peer"
     return UNKNOWN, f"{words}; no other router was heard since this daemon started"
 

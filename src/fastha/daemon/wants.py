@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastha.config.model import Config, SyncGroup, VrrpInstance
+from fastha.config.model import Config, SyncGroup, VrrpSettings
 
 
 def hooks(config: Config) -> bool:
@@ -15,7 +15,7 @@ def hooks(config: Config) -> bool:
     if any(s.notify or s.notify_up or s.notify_down for s in config.bfd_instances):
         return True
     tracked = ("track_scripts", "track_files", "track_processes")
-    things: list[VrrpInstance | SyncGroup] = [*config.instances, *config.sync_groups]
+    things: list[VrrpSettings | SyncGroup] = [*(i.settings for i in config.instances), *config.sync_groups]
     for thing in things:
         if any(getattr(thing, field) for field in tracked):
             return True
@@ -28,7 +28,7 @@ def sessions(config: Config) -> bool:
     """Whether there is anything of BFD."""
     if config.bfd_instances or config.bfd_unsolicited or config.sbfd_reflector is not None:
         return True
-    return any(instance.bfd_auto is not None for instance in config.instances)
+    return any(instance.settings.bfd_auto is not None for instance in config.instances)
 
 
 def balance(config: Config) -> bool:

@@ -41,14 +41,14 @@ def explain(daemon: Daemon, running: Running) -> dict[str, Any]:
         "instance": running.name,
         "vrid": conf.vrid,
         "family": "IPv4" if conf.family == 2 else "IPv6",
-        "version": conf.version,
+        "version": conf.settings.version,
         "interface": conf.interface,
         "source": source,
         "addresses": [str(a.address) for a in (*conf.addresses, *conf.excluded)],
         "state": running.shown_state,
         "since": running.since_wall_ns / 1e9,
         "cause": running.cause,
-        "preempt": conf.preempt and not running.held,
+        "preempt": conf.settings.preempt and not running.held,
         "priority": _priority(daemon, running, effective),
         "faults": faults,
         "maintenance": running.drained,
@@ -83,7 +83,7 @@ def _priority(daemon: Daemon, running: Running, effective: int) -> dict[str, Any
                     "why": "its first result is awaited" if part.waiting else part.words,
                 }
             )
-    for track in conf.track_interfaces:
+    for track in conf.settings.track_interfaces:
         link = daemon.machine.table.by_name(track.name)
         up = daemon.manager.is_up(track.name)
         weight = track.weight or 0
@@ -176,7 +176,9 @@ def _peers(daemon: Daemon, running: Running, own: int, source: str, now: int) ->
         address = address_text(raw)
         priority, age = int(peer["priority"]), (now - int(peer["heard_ns"])) / 1e9
         interval = int(peer["interval_ns"]) / 1e9
-        patience = max(down_interval_ns(running.conf) / 1e9, interval * running.conf.down_timer_adverts)
+        patience = max(
+            down_interval_ns(running.conf) / 1e9, interval * running.conf.settings.down_timer_adverts
+        )
         if priority == 0:
             alive, wins, why = False, False, "it said goodbye (priority 0)"
         elif age > patience:

@@ -123,13 +123,14 @@ class ModelPlanner:
         ``static_ipaddress``, where ``-nodad`` asks for duplicate address detection; a virtual address never
         waits for it. Raises :exc:`PlanError`.
         """
+        options = address.options
         text = address.text or str(address.address)
         found = self._link(link, text) if isinstance(link, str) else link
         four = address.address.version == 4
         prefixlen, peer = address.prefixlen, None
-        if address.peer is not None:
-            peer = address.peer.packed
-            prefixlen = address.peer_prefixlen if address.peer_prefixlen is not None else len(peer) * 8
+        if options.peer is not None:
+            peer = options.peer.packed
+            prefixlen = options.peer_prefixlen if options.peer_prefixlen is not None else len(peer) * 8
         valid = rtnl.FOREVER if lifetime_s is None else lifetime_s
         spec = AddressSpec(
             ifindex=found.ifindex,
@@ -138,13 +139,13 @@ class ModelPlanner:
             prefixlen=prefixlen,
             peer=peer,
             broadcast=_broadcast(address) if four else None,
-            label=address.label if four else None,
-            scope=self._number("rt_scopes", address.scope, text) if four and address.scope else 0,
+            label=options.label if four else None,
+            scope=self._number("rt_scopes", options.scope, text) if four and options.scope else 0,
             flags=_address_flags(address, static=static),
             preferred_lft=min(valid, _preferred(address, prefixlen)),
             valid_lft=valid,
         )
-        return address_object(spec, tracked=not address.no_track)
+        return address_object(spec, tracked=not options.no_track)
 
     # routes
 
@@ -351,7 +352,7 @@ class ModelPlanner:
         wrong: list[str] = []
         for address in addresses:
             try:
-                made.append(self.address(address, address.dev or default_interface, static=True))
+                made.append(self.address(address, address.options.dev or default_interface, static=True))
             except PlanError as error:
                 wrong.append(str(error))
         for found, problems in (self.routes(wanted), self.rules(also)):
@@ -381,42 +382,45 @@ def group_number(group: str | None, names: NameTables) -> int | None:
 
 
 def _broadcast(address: Address) -> bytes | None:
-    if address.broadcast is None:
+    options = address.options
+    if options.broadcast is None:
         return None
-    if address.broadcast in ("+", "-"):
+    if options.broadcast in ("+", "-"):
         network = ipaddress.ip_network((address.address, address.prefixlen), strict=False)
-        return (network.broadcast_address if address.broadcast == "+" else network.network_address).packed
+        return (network.broadcast_address if options.broadcast == "+" else network.network_address).packed
     try:
-        return ipaddress.IPv4Address(address.broadcast).packed
+        return ipaddress.IPv4Address(options.broadcast).packed
     except ValueError as error:
         raise PlanError(
-            f"{address.text or address.address}: broadcast {address.broadcast}: {error}"
+            f"{address.text or address.address}: broadcast {options.broadcast}: {error}"
         ) from error
 
 
 def _address_flags(address: Address, *, static: bool) -> int:
+    options = address.options
     flags = 0
     if address.address.version == 6:
-        if not (static and address.nodad):
+        if not (static and options.nodad):
             flags |= rtnl.IFA_F_NODAD
-        if address.home:
+        if options.home:
             flags |= rtnl.IFA_F_HOMEADDRESS
-        if address.mngtmpaddr:
+        if options.mngtmpaddr:
             flags |= rtnl.IFA_F_MANAGETEMPADDR
-    if address.noprefixroute:
+    if options.noprefixroute:
         flags |= rtnl.IFA_F_NOPREFIXROUTE
-    if address.autojoin:
+    if options.autojoin:
         flags |= rtnl.IFA_F_MCAUTOJOIN
     return flags
 
 
 def _preferred(address: Address, prefixlen: int) -> int:
+    options = address.options
     if address.address.version == 4:
         return rtnl.FOREVER
-    if address.preferred_lft_s is None:
+    if options.preferred_lft_s is None:
         # A /128 is not to be chosen as source for what the machine itself sends.
         return 0 if prefixlen == 128 else rtnl.FOREVER
-    return rtnl.FOREVER if address.preferred_lft_s < 0 else address.preferred_lft_s
+    return rtnl.FOREVER if options.preferred_lft_s < 0 else options.preferred_lft_s
 
 
 def _network(written: str, family: int, text: str) -> tuple[bytes, int]:

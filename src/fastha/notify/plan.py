@@ -49,9 +49,9 @@ def notify_plan(
             resolver,
             Kind.INSTANCE,
             instance.name,
-            instance.notify,
-            smtp_alert=instance.smtp_alert,
-            priority_changes=instance.notify_priority_changes,
+            instance.settings.notify,
+            smtp_alert=instance.settings.smtp_alert,
+            priority_changes=instance.settings.notify_priority_changes,
         )
         for instance in config.instances
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from fastha.config.diagnostics import Diagnostic, Severity
-from fastha.config.model import Config, Span, VrrpInstance
+from fastha.config.model import Config, Span, VrrpSettings
 
 from .foresee import Router, VirtualRouter, contribution, foresee, unclamped
 from .spec import Kind
@@ -80,7 +80,7 @@ def _moves(virtual: VirtualRouter) -> Iterator[Diagnostic]:
 
 def _agreement(virtual: VirtualRouter) -> Iterator[Diagnostic]:
     for a, b in pairwise(virtual.routers):
-        for what, severity in _differences(a.instance, b.instance):
+        for what, severity in _differences(a.instance.settings, b.instance.settings):
             yield _tell(severity, "FH0307", b, f"{what} differs from {a.label}")
         yield from _lists(a, b)
         if a.priority == b.priority:
@@ -88,7 +88,7 @@ def _agreement(virtual: VirtualRouter) -> Iterator[Diagnostic]:
             yield _tell("warning", "FH0306", b, text)
 
 
-def _differences(a: VrrpInstance, b: VrrpInstance) -> Iterator[tuple[str, Severity]]:
+def _differences(a: VrrpSettings, b: VrrpSettings) -> Iterator[tuple[str, Severity]]:
     if a.version != b.version:
         yield f"version ({b.version})", "error"
         return
@@ -106,14 +106,14 @@ def _differences(a: VrrpInstance, b: VrrpInstance) -> Iterator[tuple[str, Severi
         yield f"advert_int ({seconds})", "error" if a.version == 2 else "warning"
 
 
-def _keys(i: VrrpInstance) -> frozenset[tuple[int, bytes]] | None:
-    return frozenset((k.key_id, k.secret) for k in i.auth_hmac.keys) if i.auth_hmac is not None else None
+def _keys(s: VrrpSettings) -> frozenset[tuple[int, bytes]] | None:
+    return frozenset((k.key_id, k.secret) for k in s.auth_hmac.keys) if s.auth_hmac is not None else None
 
 
 def _lists(a: Router, b: Router) -> Iterator[Diagnostic]:
     for here, there in ((a, b), (b, a)):
         one, other = here.instance, there.instance
-        if one.unicast and other.unicast and other.source is not None:
+        if one.settings.unicast and other.settings.unicast and other.source is not None:
             peers = {p.address for p in one.unicast_peers}
             if peers and other.source not in peers:
                 text = f"unicast_peer does not list {other.source} of {there.label}, which hears no advert"
@@ -130,8 +130,15 @@ def _lists(a: Router, b: Router) -> Iterator[Diagnostic]:
 
 def _single(router: Router, *, alone: bool) -> Iterator[Diagnostic]:
     i = router.instance
+    settings = i.settings
     weighted = [e for e in router.target.entries if e.weight and not contribution(e, True).fault]
-    tracked = (*i.track_interfaces, *i.track_scripts, *i.track_files, *i.track_processes, *i.track_bfds)
+    tracked = (
+        *settings.track_interfaces,
+        *settings.track_scripts,
+        *settings.track_files,
+        *settings.track_processes,
+        *settings.track_bfds,
+    )
     if i.priority == OWNER:
         counted = {e.name for e in router.target.entries}
         named = [t.name for t in tracked if t.name not in counted]
@@ -140,7 +147,7 @@ def _single(router: Router, *, alone: bool) -> Iterator[Diagnostic]:
             yield _tell("warning", "FH0305", router, text)
     else:
         yield from _saturation(router, [e for e in weighted if e.kind is not Kind.FILE])
-    if i.strict and not i.accept and (i.addresses or i.excluded):
+    if settings.strict and not settings.accept and (i.addresses or i.excluded):
         yield _tell(
             "warning",
             "FH0304",
@@ -148,7 +155,7 @@ def _single(router: Router, *, alone: bool) -> Iterator[Diagnostic]:
             "strict mode drops packets to the virtual addresses: they answer neither ping nor services here",
             "take vrrp_strict (strict_mode) out, or say accept",
         )
-    if alone and not i.preempt and weighted:
+    if alone and not settings.preempt and weighted:
         text = (
             "nopreempt, and failures are tracked with weights: if the other router has nopreempt, too, "
             f"{', '.join(e.name for e in weighted)} moves nothing"
@@ -160,7 +167,7 @@ def _single(router: Router, *, alone: bool) -> Iterator[Diagnostic]:
         yield _tell("note", "FH0309", router, text, "a negative weight acts only on failure")
     if not router.target.entries and not tracked:
         yield _tell("note", "FH0312", router, "only the machine or its interface failing moves the address")
-    if i.auth_type == "pass":
+    if settings.auth_type == "pass":
         yield _tell(
             "note", "FH0313", router, "auth_pass is sent in the clear and protects only from mistakes"
         )

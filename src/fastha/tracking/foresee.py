@@ -151,7 +151,7 @@ def _virtual_router(family: int, vrid: int, routers: tuple[Router, ...]) -> Virt
 def _failures(router: Router, routers: tuple[Router, ...]) -> Iterable[Outcome]:
     others = [r for r in routers if r is not router]
     what = "the machine fails"
-    if router.instance.interface is not None and router.instance.track_primary:
+    if router.instance.interface is not None and router.instance.settings.track_primary:
         what = f"the machine or {router.instance.interface} fails"
     yield _outcome(router, others, what, None, None)
     for entry in router.target.entries:
@@ -181,6 +181,6 @@ def _outcome(
         master = best.label
     else:
         # who is willing to displace a master that is alive: preempting, and better
-        willing = [r for r in others if r.instance.preempt and r.priority > priority]
+        willing = [r for r in others if r.instance.settings.preempt and r.priority > priority]
         master = max(willing, key=lambda r: r.priority).label if willing else router.label
     return Outcome(router=router.label, what=what, entry=entry, priority=priority, master=master)

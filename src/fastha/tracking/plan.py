@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from fastha.config.model import Config, SyncGroup, Track, TrackProcess, VrrpInstance
+from fastha.config.model import Config, SyncGroup, Track, TrackProcess, VrrpInstance, VrrpSettings
 from fastha.scripts.programs import Resolver
 from fastha.tracking.spec import (
     Entry,
@@ -95,7 +95,7 @@ def bfd_entries(config: Config) -> tuple[dict[str, tuple[Entry, ...]], tuple[str
     found: dict[str, tuple[Entry, ...]] = {}
     for instance in config.instances:
         group = groups.get(instance.name)
-        if not instance.track_bfds and (group is None or not group.track_bfds):
+        if not instance.settings.track_bfds and (group is None or not group.track_bfds):
             continue
         target = _target(instance, group, defaults, say)
         entries = dict.fromkeys(entry for entry in target.entries if entry.kind is Kind.BFD)
@@ -163,7 +163,7 @@ def _target(
 ) -> Target:
     """An instance with its own entries and those of its group, without the ones that do not count."""
     entries = []
-    sources: list[tuple[str, VrrpInstance | SyncGroup]] = [(instance.name, instance)]
+    sources: list[tuple[str, VrrpSettings | SyncGroup]] = [(instance.name, instance.settings)]
     if group is not None:
         sources.append((group.name, group))
     for where, source in sources:
@@ -190,7 +190,7 @@ def _target(
     )
 
 
-def _entries(source: VrrpInstance | SyncGroup, defaults: Defaults) -> Iterable[Entry]:
+def _entries(source: VrrpSettings | SyncGroup, defaults: Defaults) -> Iterable[Entry]:
     lists: tuple[tuple[Kind, tuple[Track, ...]], ...] = (
         (Kind.INTERFACE, source.track_interfaces),
         (Kind.SCRIPT, source.track_scripts),

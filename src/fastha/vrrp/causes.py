@@ -16,7 +16,7 @@ def fault_cause(conf: VrrpInstance, faults: int, is_up: Callable[[str], bool]) -
         text = text.replace(words, f"{words} ({conf.interface})")
     if faults & Fault.TRACK_LINK:
         words = FAULT_WORDS[Fault.TRACK_LINK]
-        down = [t.name for t in conf.track_interfaces if not t.weight and is_up(t.name) == t.reverse]
+        down = [t.name for t in conf.settings.track_interfaces if not t.weight and is_up(t.name) == t.reverse]
         if down:
             text = text.replace(words, f"{words} ({', '.join(down)})")
     return text

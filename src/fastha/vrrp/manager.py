@@ -21,7 +21,7 @@ import msgspec
 from fastha._core.engine import Engine, Event
 from fastha._core.events import Fault
 from fastha._core.spec import VrrpSpec
-from fastha.config.model import Config, Track, VrrpInstance
+from fastha.config.model import Config, Track, VrrpInstance, with_settings
 from fastha.net.filters import Filter, FilterAddress, FilterError
 from fastha.net.links import LinkTable
 from fastha.net.model_plan import ModelPlanner, PlanError
@@ -188,10 +188,14 @@ class Manager:
         more = [t for g in config.sync_groups if conf.name in g.members for t in g.track_interfaces]
         tied = {g.name for g in config.track_groups if conf.name in g.members}
         if tied:
-            more += [Track(a.dev) for a in config.static_addresses if a.track_group in tied and a.dev]
+            more += [
+                Track(a.options.dev)
+                for a in config.static_addresses
+                if a.options.track_group in tied and a.options.dev
+            ]
             more += [Track(r.dev) for r in config.static_routes if r.track_group in tied and r.dev]
-        known = {track.name: track for track in (*more, *conf.track_interfaces)}
-        return msgspec.structs.replace(conf, track_interfaces=tuple(known.values())) if more else conf
+        known = {track.name: track for track in (*more, *conf.settings.track_interfaces)}
+        return with_settings(conf, track_interfaces=tuple(known.values())) if more else conf
 
     def _slot(self) -> int:
         if self._free:
@@ -306,7 +310,7 @@ class Manager:
                 self._sockets.drop(slot, running.slot)
         running.socks = tuple(socks)
         self._troubles(running, plan)
-        if conf.promote_secondaries and plan.link is not None:
+        if conf.settings.promote_secondaries and plan.link is not None:
             self._sysctl(running, ipv4(plan.link.name, "promote_secondaries"), 1)
         if (conf.routes or conf.rules) and not self._routes_watched:
             self._routes_watched = True
@@ -323,7 +327,7 @@ class Manager:
         """Plans an instance as a configuration has it: for the engine, or only to look."""
         g = world.config.globals_
         return plan_instance(
-            msgspec.structs.replace(conf, preempt=False) if held else conf,
+            with_settings(conf, preempt=False) if held else conf,
             self.table,
             devices=devices,
             objects=self.planner,
@@ -503,11 +507,11 @@ class Manager:
         running.stopping = True
         running.deleted = deleted
         self._leaving[running.slot] = running
-        self.engine.stop(running.slot, running.conf.graceful_handover)
+        self.engine.stop(running.slot, running.conf.settings.graceful_handover)
 
     async def stop(self, timeout: float | None = None) -> None:
         """Hands every instance over and waits until all have left the network (or `timeout` seconds)."""
-        longest = max((r.conf.advert_int_ns for r in self.instances.values()), default=0)
+        longest = max((r.conf.settings.advert_int_ns for r in self.instances.values()), default=0)
         for key in list(self.instances):
             self._leave(key, deleted=False)
         self._stopped.clear()

@@ -95,13 +95,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def skew_ns(instance: VrrpInstance, priority: int | None = None) -> int:
     """Skew_Time at a priority, the base one unless told (RFC 9568 6.1, RFC 3768 6.1)."""
-    unit = SECOND if instance.version == 2 else instance.advert_int_ns
+    unit = SECOND if instance.settings.version == 2 else instance.settings.advert_int_ns
     return (256 - (instance.priority if priority is None else priority)) * unit // 256
 
 
 def down_interval_ns(instance: VrrpInstance) -> int:
     """How long a peer like this one waits for a silent master."""
-    return instance.down_timer_adverts * instance.advert_int_ns + skew_ns(instance)
+    return instance.settings.down_timer_adverts * instance.settings.advert_int_ns + skew_ns(instance)
 
 
 def lifetime_s(instance: VrrpInstance) -> int:
@@ -113,22 +113,25 @@ def lifetime_s(instance: VrrpInstance) -> int:
     and not much
     more, so that soon after that only the successor has the address.
     """
-    if instance.address_lifetime_s is not None:
-        return instance.address_lifetime_s
+    if instance.settings.address_lifetime_s is not None:
+        return instance.settings.address_lifetime_s
     wait = _longest_wait_s(instance)
     return wait + 1 + max(1, wait // 2)
 
 
 def renewal_ns(instance: VrrpInstance) -> int:
     """How often the lifetime is renewed."""
-    if instance.address_lifetime_s is not None:
-        return instance.address_lifetime_s * SECOND // 2
+    if instance.settings.address_lifetime_s is not None:
+        return instance.settings.address_lifetime_s * SECOND // 2
     return max(1, _longest_wait_s(instance) // 2) * SECOND
 
 
 def _longest_wait_s(instance: VrrpInstance) -> int:
     """Whole seconds within which a peer of priority 1 takes over."""
-    return math.ceil((instance.down_timer_adverts * instance.advert_int_ns + skew_ns(instance, 1)) / SECOND)
+    return math.ceil(
+        (instance.settings.down_timer_adverts * instance.settings.advert_int_ns + skew_ns(instance, 1))
+        / SECOND
+    )
 
 
 def devices_of(instance: VrrpInstance, table: LinkTable, prefixes: tuple[str, str]) -> dict[str, DeviceSpec]:
@@ -136,14 +139,15 @@ def devices_of(instance: VrrpInstance, table: LinkTable, prefixes: tuple[str, st
 
     `prefixes`: of use_vmac and of use_vmac_addr. Devices on interfaces that do not exist are left out.
     """
+    settings = instance.settings
     wanted: dict[str, DeviceSpec] = {}
     names = {link.name for link in table}
     main = instance.interface
     ipv6 = instance.family == socket.AF_INET6 or any(
         a.address.version == 6 for a in (*instance.addresses, *instance.excluded)
     )
-    if instance.vmac is not None and main is not None and table.by_name(main) is not None:
-        vmac = instance.vmac
+    if settings.vmac is not None and main is not None and table.by_name(main) is not None:
+        vmac = settings.vmac
         parent = table.by_name(main)
         assert parent is not None
         if vmac.kind == "macvlan":
@@ -181,11 +185,11 @@ def devices_of(instance: VrrpInstance, table: LinkTable, prefixes: tuple[str, st
                 ipvlan_flags=_IPVLAN_FLAGS[vmac.mode],
             )
     for address in (*instance.addresses, *instance.excluded):
-        other = address.dev
+        other = address.options.dev
         family = socket.AF_INET6 if address.address.version == 6 else socket.AF_INET
         if other is None or other == main or other in wanted or table.by_name(other) is None:
             continue
-        if not (address.use_vmac or instance.vmac_addr):
+        if not (address.options.use_vmac or settings.vmac_addr):
             continue
         mac = virtual_mac(family, instance.vrid)
         link = table.by_name(other)
@@ -236,6 +240,7 @@ def plan_instance(
     of all
     instances, which are never the source of an advert. `repair`: limit and window.
     """
+    settings = instance.settings
     troubles: list[Trouble] = []
     link = table.by_name(instance.interface) if instance.interface is not None else None
     if instance.interface is not None and link is None:
@@ -243,8 +248,8 @@ def plan_instance(
     source = _source(instance, table, link, ours, troubles)
     made = devices.get(instance.interface or "")
     own = made.link if made is not None else None
-    sender = own if own is not None and own.kind == "macvlan" and not instance.vmac_xmit_base else link
-    if instance.vmac is not None and link is not None and own is None:
+    sender = own if own is not None and own.kind == "macvlan" and not settings.vmac_xmit_base else link
+    if settings.vmac is not None and link is not None and own is None:
         troubles.append(Trouble(Fault.CONFIG, f"{instance.name}: its virtual interface could not be made"))
 
     lifetime = lifetime_s(instance)
@@ -254,13 +259,13 @@ def plan_instance(
     filtered: list[FilterAddress] = []
     for device in devices.values():
         plan.extend(device_objects(device.spec, device.link))
-    drop_traffic = (not instance.accept or instance.strict) and instance.priority != 255
+    drop_traffic = (not settings.accept or settings.strict) and instance.priority != 255
     for address in (*instance.addresses, *instance.excluded):
         home = _home(address, instance, table, devices, link)
         if home is None:
-            wanted = address.dev or instance.interface
+            wanted = address.options.dev or instance.interface
             if wanted is not None and (
-                instance.interface is None or link is not None or address.dev is not None
+                instance.interface is None or link is not None or address.options.dev is not None
             ):
                 troubles.append(
                     Trouble(Fault.CONFIG, f"{address.address}: interface {wanted} does not exist (yet)")
@@ -296,11 +301,11 @@ def plan_instance(
     plan.extend(rules)
     plan = in_order(plan)
 
-    destination = instance.mcast_group or (GROUP6 if instance.family == socket.AF_INET6 else GROUP4)
+    destination = settings.mcast_group or (GROUP6 if instance.family == socket.AF_INET6 else GROUP4)
     shots = _shots(instance, destination, link, sender)
-    if instance.unicast and not instance.unicast_peers and instance.unicast_fault_no_peer:
+    if settings.unicast and not instance.unicast_peers and settings.unicast_fault_no_peer:
         troubles.append(Trouble(Fault.CONFIG, f"{instance.name}: the list of unicast peers is empty"))
-    hmac = instance.auth_hmac
+    hmac = settings.auth_hmac
     virtual_macs = any(d.link.kind == "macvlan" for d in devices.values())
     tracks = tuple(
         Track(
@@ -308,30 +313,30 @@ def plan_instance(
             weight=track.weight or 0,
             reverse=track.reverse,
         )
-        for track in instance.track_interfaces
+        for track in settings.track_interfaces
     )
-    garp = instance.garp
+    garp = settings.garp
     spec_ = VrrpSpec(
-        version=instance.version,
+        version=settings.version,
         family=instance.family,
         vrid=instance.vrid,
         base_priority=instance.priority,
-        adver_int=instance.advert_int_ns,
-        preempt=instance.preempt,
-        preempt_delay=instance.preempt_delay_ns,
-        down_adverts=instance.down_timer_adverts,
-        lower_prio_no_advert=instance.lower_prio_no_advert or instance.strict,
-        higher_prio_advert=instance.higher_prio_send_advert,
-        graceful=instance.graceful_handover,
-        stall_backup_prio=instance.timer_expired_backup or 0,
+        adver_int=settings.advert_int_ns,
+        preempt=settings.preempt,
+        preempt_delay=settings.preempt_delay_ns,
+        down_adverts=settings.down_timer_adverts,
+        lower_prio_no_advert=settings.lower_prio_no_advert or settings.strict,
+        higher_prio_advert=settings.higher_prio_send_advert,
+        graceful=settings.graceful_handover,
+        stall_backup_prio=settings.timer_expired_backup or 0,
         group=group,
         ifindex=link.ifindex if link is not None else 0,
-        track_primary=instance.track_primary and instance.interface is not None,
+        track_primary=settings.track_primary and instance.interface is not None,
         tracks=tracks,
         sock=sock,
         source=source.packed if source is not None else b"",
-        group_address=b"" if instance.unicast else destination.packed,
-        unicast=instance.unicast,
+        group_address=b"" if settings.unicast else destination.packed,
+        unicast=settings.unicast,
         addresses=tuple(a.address.packed for a in instance.addresses if _advertised(a, instance)),
         shots=shots if source is not None else (),
         peers=tuple(
@@ -342,16 +347,16 @@ def plan_instance(
             )
             for p in instance.unicast_peers
         ),
-        no_pseudo=instance.v3_checksum_as_v2,
-        check_unicast_src=instance.check_unicast_src,
-        owner_ignores=instance.owner_ignore_adverts,
-        accept_count_zero=instance.no_virtual_ipaddress,
-        skip_check_adv_addr=instance.skip_check_adv_addr,
-        discard_addr_mismatch=instance.address_list == "check",
-        old_checksum_auto=instance.unicast,
-        old_checksum_send=instance.old_unicast_checksum,
-        auth_type=_AUTH[instance.auth_type],
-        auth_password=instance.auth_pass,
+        no_pseudo=settings.v3_checksum_as_v2,
+        check_unicast_src=settings.check_unicast_src,
+        owner_ignores=settings.owner_ignore_adverts,
+        accept_count_zero=settings.no_virtual_ipaddress,
+        skip_check_adv_addr=settings.skip_check_adv_addr,
+        discard_addr_mismatch=settings.address_list == "check",
+        old_checksum_auto=settings.unicast,
+        old_checksum_send=settings.old_unicast_checksum,
+        auth_type=_AUTH[settings.auth_type],
+        auth_password=settings.auth_pass,
         hmac_keys=tuple(HmacKey(k.key_id, k.secret) for k in hmac.keys) if hmac is not None else (),
         hmac_active=hmac.active_key if hmac is not None else 0,
         hmac_mode=_HMAC[hmac.mode] if hmac is not None else 0,
@@ -385,9 +390,10 @@ def plan_instance(
 
 
 def _window(instance: VrrpInstance) -> int:
-    if instance.auth_hmac is not None and instance.auth_hmac.time_window_s is not None:
-        return instance.auth_hmac.time_window_s
-    return max(math.ceil(3 * instance.advert_int_ns / SECOND), 5)
+    settings = instance.settings
+    if settings.auth_hmac is not None and settings.auth_hmac.time_window_s is not None:
+        return settings.auth_hmac.time_window_s
+    return max(math.ceil(3 * settings.advert_int_ns / SECOND), 5)
 
 
 def _advertised(address: Address, instance: VrrpInstance) -> bool:
@@ -432,11 +438,12 @@ def _home(
     link: Link | None,
 ) -> Link | None:
     """The device that an address is put on."""
-    if address.dev is None or address.dev == instance.interface:
+    options = address.options
+    if options.dev is None or options.dev == instance.interface:
         own = devices.get(instance.interface or "")
         return own.link if own is not None else link
-    other = devices.get(address.dev)
-    return other.link if other is not None else table.by_name(address.dev)
+    other = devices.get(options.dev)
+    return other.link if other is not None else table.by_name(options.dev)
 
 
 def _source(
@@ -447,7 +454,7 @@ def _source(
     troubles: list[Trouble],
 ) -> IPAddress | None:
     if instance.source is not None:
-        if instance.track_source and not any(
+        if instance.settings.track_source and not any(
             link is None or held.ifindex == link.ifindex for held in table.holders(instance.source.packed)
         ):
             troubles.append(
@@ -460,7 +467,7 @@ def _source(
                 Trouble(Fault.NO_SOURCE, f"{instance.name}: without an interface, unicast_src_ip is needed")
             )
         return None
-    if instance.unicast and instance.family == socket.AF_INET6:
+    if instance.settings.unicast and instance.family == socket.AF_INET6:
         wide = any(not p.address.is_link_local for p in instance.unicast_peers)
         for found in table.addresses(link.ifindex, socket.AF_INET6):
             if found.usable and found.link_local != wide and found.address not in ours:
@@ -482,9 +489,14 @@ def _source(
 def _shots(
     instance: VrrpInstance, destination: IPAddress, link: Link | None, sender: Link | None
 ) -> tuple[Shot, ...]:
-    if instance.unicast:
+    if instance.settings.unicast:
         return tuple(
-            Shot(peer.address.packed, link.ifindex if link is not None else 0, b"", instance.unicast_ttl)
+            Shot(
+                peer.address.packed,
+                link.ifindex if link is not None else 0,
+                b"",
+                instance.settings.unicast_ttl,
+            )
             for peer in instance.unicast_peers
         )
     if link is None or sender is None or len(sender.mac) != 6:

@@ -24,9 +24,10 @@ TRACKED = Fault.SCRIPT | Fault.FILE | Fault.PROCESS | Fault.BFD
 
 def identity(instance: VrrpInstance) -> Identity:
     """What makes an instance the same over a reload."""
-    how = f"unicast {instance.source}" if instance.unicast else f"multicast {instance.mcast_group}"
-    if instance.vmac is not None:
-        how += f" {instance.vmac.kind}"
+    settings = instance.settings
+    how = f"unicast {instance.source}" if settings.unicast else f"multicast {settings.mcast_group}"
+    if settings.vmac is not None:
+        how += f" {settings.vmac.kind}"
     return (instance.family, instance.vrid, instance.interface or "", sys.intern(how))
 
 
@@ -101,8 +102,8 @@ class Running:
         """The interfaces that it has to do with, its own devices among them."""
         conf = self.conf
         found = {conf.interface or ""}
-        found.update(a.dev for a in (*conf.addresses, *conf.excluded) if a.dev)
-        found.update(t.name for t in conf.track_interfaces)
+        found.update(a.options.dev for a in (*conf.addresses, *conf.excluded) if a.options.dev)
+        found.update(t.name for t in conf.settings.track_interfaces)
         found.update(r.dev for r in conf.routes if r.dev)
         found.update(h.dev for r in conf.routes for h in r.nexthops if h.dev)
         found.update(d.spec.name for d in self.devices.values())

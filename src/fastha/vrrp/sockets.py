@@ -46,15 +46,16 @@ def _wanted(conf: VrrpInstance, devices: Mapping[str, Device], plan: Plan) -> It
     A macvlan that is up takes the frames that carry its own MAC as source away from its parent: with two
     masters that is where the other one is heard.
     """
+    settings = conf.settings
     if plan.link is not None or conf.interface is None:
         ifindex = plan.link.ifindex if plan.link is not None else 0
-        protocol = _AH if conf.auth_type == "ah" else _VRRP
+        protocol = _AH if settings.auth_type == "ah" else _VRRP
         group: IPAddress | None = None
-        if not conf.unicast:
-            group = conf.mcast_group or (GROUP6 if conf.family == socket.AF_INET6 else GROUP4)
-        yield _Want("advert", (conf.family, protocol, ifindex), group, conf.kernel_rx_buf_size)
+        if not settings.unicast:
+            group = settings.mcast_group or (GROUP6 if conf.family == socket.AF_INET6 else GROUP4)
+        yield _Want("advert", (conf.family, protocol, ifindex), group, settings.kernel_rx_buf_size)
         own = devices.get(conf.interface or "")
-        if own is not None and own.link.kind == "macvlan" and not conf.unicast:
+        if own is not None and own.link.kind == "macvlan" and not settings.unicast:
             yield _Want("vmac", (conf.family, protocol, own.link.ifindex), group, None, own.link.mac)
     for ifindex, family in plan.watched:
         yield _Want("watch", (family, _ARP if family == socket.AF_INET else _NA, ifindex))
