@@ -192,3 +192,17 @@ def test_show_of_a_bad_file_says_why_and_fails(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["config", "show", str(bad)])
     assert result.exit_code == 2
     assert "virtual_router_id" in result.output
+
+
+def test_what_things_share_is_told_as_their_own() -> None:
+    result = load(
+        "-",
+        text="vrrp_instance A {\ninterface e\nvirtual_router_id 1\nadvert_int 2\n"
+        "virtual_ipaddress {\n192.0.2.1\n192.0.2.2/24\n192.0.2.3/24 dev  f\n}\n}\n",
+    )
+    (found,) = to_data(result.config)["instances"]
+    assert found["advert_int_ns"] == 2 * 10**9 and "settings" not in found
+    assert [(a["dev"], a["text"]) for a in found["addresses"]] == [
+        (None, "192.0.2.1"), (None, "192.0.2.2/24"), ("f", "192.0.2.3/24 dev f")
+    ]  # fmt: skip
+    assert all("options" not in a for a in found["addresses"])

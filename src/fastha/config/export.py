@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from .jsontext import encode
-from .model import Config
+from .model import Address, Config
 from .model_base import Shared, Span, fields_of
 
 VERSION = 1
@@ -31,6 +31,8 @@ def to_data(thing: Any, *, secrets: bool = False) -> Any:
                 continue
             hidden = field in _SECRETS and value and not secrets
             found[field.rstrip("_")] = HIDDEN if hidden else to_data(value, secrets=secrets)
+        if isinstance(thing, Address):
+            found["text"] = thing.written
         return found
     if isinstance(thing, tuple):
         return [to_data(x, secrets=secrets) for x in thing]

@@ -52,8 +52,13 @@ class Address(msgspec.Struct, frozen=True):
     prefixlen: int
     options: AddressOptions = AddressOptions()
     text: str = ""
-    """As it was written, where that is more than address and length."""
+    """As it was written, where that is not just address and length."""
     span: Span | None = None
+
+    @property
+    def written(self) -> str:
+        """As it was written."""
+        return self.text or f"{self.address}/{self.prefixlen}"
 
 
 class Encap(msgspec.Struct, frozen=True, kw_only=True):

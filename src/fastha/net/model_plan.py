@@ -124,7 +124,7 @@ class ModelPlanner:
         waits for it. Raises :exc:`PlanError`.
         """
         options = address.options
-        text = address.text or str(address.address)
+        text = address.written
         found = self._link(link, text) if isinstance(link, str) else link
         four = address.address.version == 4
         prefixlen, peer = address.prefixlen, None
@@ -391,9 +391,7 @@ def _broadcast(address: Address) -> bytes | None:
     try:
         return ipaddress.IPv4Address(options.broadcast).packed
     except ValueError as error:
-        raise PlanError(
-            f"{address.text or address.address}: broadcast {options.broadcast}: {error}"
-        ) from error
+        raise PlanError(f"{address.written}: broadcast {options.broadcast}: {error}") from error
 
 
 def _address_flags(address: Address, *, static: bool) -> int:
