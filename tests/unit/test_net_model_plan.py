@@ -195,7 +195,7 @@ def test_statics_of_a_configuration(planner: ModelPlanner) -> None:
         "eth1",
     )
     assert [(thing.kind.name, thing.ifindex) for thing in made] == [("ADDRESS", 5), ("ROUTE", 0), ("RULE", 0)]
-    assert wrong == ["192.0.2.2: there is no interface nic9"]
+    assert wrong == ["192.0.2.2/24: there is no interface nic9"]
 
 
 def test_name_tables(tmp_path: Path) -> None:
