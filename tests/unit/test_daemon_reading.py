@@ -197,6 +197,7 @@ def test_what_instances_have_in_common_is_there_once() -> None:
     assert config is not None
     assert [i.settings.advert_int_ns for i in config.instances] == [(1 + n % 2) * 10**9 for n in range(1, 41)]
     assert len({id(i.settings) for i in config.instances}) == 2
+    assert len({id(i.settings.garp) for i in config.instances}) == 1
     addresses = [a for i in config.instances for a in i.addresses]
     assert [str(a.address) for a in addresses] == [f"10.0.0.{n}" for n in range(1, 41)]
     assert len({id(a.options) for a in addresses}) == 1 and addresses[0].options.dev == "eth1"

@@ -144,6 +144,7 @@ def _share(config: Config) -> None:
             msgspec.structs.force_setattr(thing, name, known.setdefault(value, value))
 
     for instance in config.instances:
+        share(instance.settings, "garp", "notify", "track_interfaces", "track_scripts", "track_files")
         share(instance, "settings", "interface", "unicast_peers")
         for address in (*instance.addresses, *instance.excluded):
             share(address, "options")
