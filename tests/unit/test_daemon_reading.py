@@ -91,9 +91,11 @@ def test_a_file_that_is_wrong_is_told() -> None:
 
 
 @pytest.mark.parametrize("running", [False, True])
-def test_a_child_that_is_killed(running: bool) -> None:
+def test_a_child_that_is_killed(running: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the start it is done without; a daemon that runs does not try what may kill it, too."""
-    reading = Reading(Path("nowhere.conf"), text=TEXT)
+    with monkeypatch.context() as patched:
+        patched.setattr(Reading, "_read", lambda _self: time.sleep(60))  # it shall not be done before
+        reading = Reading(Path("nowhere.conf"), text=TEXT)
     os.kill(reading._pid, signal.SIGKILL)
     result = reading.result(running=running)
     assert result.ok is not running
